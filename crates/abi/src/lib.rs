@@ -1,0 +1,1 @@
+//! The types and constants that the eBPF programs and the daemon share.

@@ -1,0 +1,1 @@
+//! The gRPC protocol enid.v1 and its client.

@@ -1,0 +1,1 @@
+//! Flow records: fields, formats, aggregation, files, and reading them back.

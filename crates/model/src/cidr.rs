@@ -1,0 +1,140 @@
+//! Address blocks: a network address and a prefix length, host bits zero.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use ipnetwork::{Ipv4Network, Ipv6Network};
+
+use crate::error::{ModelError, serde_as_text};
+
+macro_rules! cidr {
+    ($(#[$doc:meta])* $name:ident, $network:ty, $address:ty, $bits:ty, $kind:literal, $example:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name($network);
+
+        impl $name {
+            /// The block of `prefix` bits that begins at `network`.
+            ///
+            /// # Errors
+            /// The prefix is longer than the address, or `network` has bits set after it.
+            pub fn new(network: $address, prefix: u8) -> Result<Self, ModelError> {
+                let text = format!("{network}/{prefix}");
+                let block = <$network>::new(network, prefix)
+                    .map_err(|error| ModelError::malformed($kind, &text, error.to_string()))?;
+                Self::aligned(block, &text)
+            }
+
+            fn aligned(block: $network, text: &str) -> Result<Self, ModelError> {
+                if block.network() == block.ip() {
+                    return Ok(Self(block));
+                }
+                let network = block.network();
+                let reason = format!("bits are set after the prefix; {network}/{} is the block", block.prefix());
+                Err(ModelError::malformed($kind, text, reason))
+            }
+
+            /// The first address.
+            pub fn network(self) -> $address {
+                self.0.network()
+            }
+
+            /// The last address.
+            pub fn last(self) -> $address {
+                self.0.broadcast()
+            }
+
+            /// The number of leading bits that are the same in every address.
+            pub fn prefix(self) -> u8 {
+                self.0.prefix()
+            }
+
+            /// Whether the address lies in this block.
+            pub fn contains(self, address: $address) -> bool {
+                self.0.contains(address)
+            }
+
+            /// Whether the whole of `other` lies in this block.
+            pub fn covers(self, other: Self) -> bool {
+                self.prefix() <= other.prefix() && self.contains(other.network())
+            }
+
+            /// Whether the two blocks share an address.
+            pub fn overlaps(self, other: Self) -> bool {
+                self.covers(other) || other.covers(self)
+            }
+
+            /// The address `offset` places after the first, if it is in the block.
+            pub fn nth(self, offset: $bits) -> Option<$address> {
+                let first = <$bits>::from(self.network());
+                let address = <$address>::from(first.checked_add(offset)?);
+                self.contains(address).then_some(address)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&format!("{}/{}", self.0.network(), self.0.prefix()))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ModelError;
+
+            fn from_str(text: &str) -> Result<Self, ModelError> {
+                let malformed = || ModelError::malformed($kind, text, concat!("expected the form `", $example, "`"));
+                if !text.contains('/') {
+                    return Err(malformed());
+                }
+                Self::aligned(text.parse().map_err(|_| malformed())?, text)
+            }
+        }
+
+        serde_as_text!($name);
+    };
+}
+
+cidr!(
+    /// A block of IPv4 addresses.
+    Ipv4Cidr, Ipv4Network, Ipv4Addr, u32, "an IPv4 CIDR", "10.0.0.0/16"
+);
+cidr!(
+    /// A block of IPv6 addresses.
+    Ipv6Cidr, Ipv6Network, Ipv6Addr, u128, "an IPv6 CIDR", "fd00::/56"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v4(text: &str) -> Ipv4Cidr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn refuses_host_bits_and_missing_prefixes() {
+        assert_eq!(
+            "10.0.0.1/16".parse::<Ipv4Cidr>().unwrap_err().to_string(),
+            "`10.0.0.1/16` is not an IPv4 CIDR: bits are set after the prefix; 10.0.0.0/16 is the block"
+        );
+        for text in ["10.0.0.0", "10.0.0.0/33", "10.0.0/8", "fd00::/8", ""] {
+            assert!(text.parse::<Ipv4Cidr>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn overlap_is_containment_one_way_or_the_other() {
+        assert!(v4("10.0.0.0/8").overlaps(v4("10.1.0.0/16")));
+        assert!(v4("10.1.0.0/16").overlaps(v4("10.0.0.0/8")));
+        assert!(!v4("10.0.0.0/16").overlaps(v4("10.1.0.0/16")));
+    }
+
+    #[test]
+    fn nth_stays_inside() {
+        assert_eq!(v4("10.0.0.0/24").nth(1), Some(Ipv4Addr::new(10, 0, 0, 1)));
+        assert_eq!(v4("10.0.0.0/24").nth(255), Some(Ipv4Addr::new(10, 0, 0, 255)));
+        assert_eq!(v4("10.0.0.0/24").nth(256), None);
+        assert_eq!(v4("255.255.255.0/24").nth(u32::MAX), None);
+    }
+}

@@ -1,0 +1,32 @@
+//! The domain of enid: identifiers, addresses, VPCs, subnets, security groups, tasks, ENIs, traffic classes.
+//!
+//! Every type is valid by construction: text is parsed once, at the edge, and what carries the type needs no
+//! second check. Nothing here does I/O.
+
+mod address;
+mod cidr;
+mod class;
+mod eni;
+mod error;
+mod id;
+mod mac;
+mod mtu;
+mod name;
+mod network;
+mod platform;
+mod security_group;
+mod task;
+
+pub use address::{AddressRefusal, RESERVED_AT_END, RESERVED_AT_START};
+pub use cidr::{Ipv4Cidr, Ipv6Cidr};
+pub use class::TrafficClass;
+pub use eni::{Eni, EniAddresses, EniNumber};
+pub use error::ModelError;
+pub use id::{EniId, SecurityGroupId, SubnetId, VpcId};
+pub use mac::MacAddress;
+pub use mtu::Mtu;
+pub use name::{Name, TaskName};
+pub use network::{Subnet, Uplink, Vpc};
+pub use platform::PlatformVersion;
+pub use security_group::{MAX_RULES, Peer, PortRange, Protocol, Rule, SecurityGroup};
+pub use task::Task;

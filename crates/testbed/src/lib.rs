@@ -1,0 +1,1 @@
+//! Hosts, VPCs and peers out of network namespaces, for tests and benchmarks.
