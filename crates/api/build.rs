@@ -1,0 +1,14 @@
+//! Compiles the protocol. protox reads it in Rust, so that building needs no protoc.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let descriptors = protox::compile(["proto/enid/v1/enid.proto"], ["proto"])?;
+    println!("cargo:rerun-if-changed=proto");
+    tonic_prost_build::configure()
+        // JSON keys are camelCase, as protobuf maps them.
+        .type_attribute(
+            ".",
+            "#[derive(serde::Serialize)] #[serde(rename_all = \"camelCase\")]",
+        )
+        .compile_fds(descriptors)?;
+    Ok(())
+}
