@@ -1,1 +1,17 @@
 //! Network namespaces, links, addresses and routes, over netlink.
+//!
+//! Two ways in. [`Netlink`] is a bare, blocking socket that sends many requests in one system call: the way an ENI
+//! is made, where every microsecond counts. [`Inventory`] asks questions through rtnetlink, where none does.
+
+mod error;
+mod inventory;
+mod namespace;
+mod netlink;
+mod request;
+pub mod sysctl;
+
+pub use error::NetnsError;
+pub use inventory::{Inventory, Link, LinkStatistics};
+pub use namespace::{Namespace, NamespaceId, Place, on_thread_in, prepare_directory, unmount};
+pub use netlink::{Netlink, NetlinkError};
+pub use request::{Hook, LinkEnd, Request, RouteKind};

@@ -1,0 +1,198 @@
+//! Named network namespaces, in the form that iproute2 knows: a file that the namespace is bind-mounted on.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::thread;
+
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_bind_recursive, mount_change};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+use serde::{Deserialize, Serialize};
+
+use crate::NetnsError;
+
+/// The namespace of the calling thread.
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// `NSFS_MAGIC` of the kernel's linux/magic.h: the file system that namespaces live in.
+const NSFS: i64 = 0x6e73_6673;
+
+/// Which namespace a namespace is, whatever it is called: its inode in the kernel's namespace file system. An inode
+/// is given out again only after the namespace is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NamespaceId(u64);
+
+/// An open network namespace. It stays in the kernel for as long as this, its name, or a process in it does.
+#[derive(Debug)]
+pub struct Namespace {
+    file: File,
+    id: NamespaceId,
+}
+
+impl Namespace {
+    /// Makes a new namespace, moves the calling thread into it, and binds it to `path`.
+    ///
+    /// The thread must be one that ends soon after: see [`on_thread_in`]. On an error after the namespace was made,
+    /// nothing is left at `path`.
+    ///
+    /// # Errors
+    /// `path` is taken (`AlreadyExists`), its folder does not exist, or the caller is not root.
+    pub(crate) fn create_and_enter(path: &Path) -> Result<Self, NetnsError> {
+        File::create_new(path).map_err(NetnsError::file("create", path))?;
+        let made = Self::unshare().and_then(|namespace| {
+            mount_bind(OWN, path).map_err(NetnsError::file("bind a network namespace to", path))?;
+            Ok(namespace)
+        });
+        if made.is_err() {
+            // The error at hand says more than one from tidying up could.
+            let _ = fs::remove_file(path);
+        }
+        made
+    }
+
+    fn unshare() -> Result<Self, NetnsError> {
+        // SAFETY: only the network namespace is unshared: no memory, file table or credentials that other threads
+        // rely on.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.map_err(NetnsError::system(
+            "make a network namespace (it takes CAP_SYS_ADMIN)",
+        ))?;
+        Self::own()
+    }
+
+    /// The namespace that the calling thread is in.
+    ///
+    /// # Errors
+    /// `/proc` is not mounted.
+    pub fn own() -> Result<Self, NetnsError> {
+        Self::open(Path::new(OWN))
+    }
+
+    /// Opens the namespace that is bound to `path`.
+    ///
+    /// # Errors
+    /// There is no such file, or it is not a network namespace.
+    pub fn open(path: &Path) -> Result<Self, NetnsError> {
+        let file = File::open(path).map_err(NetnsError::file("open the network namespace", path))?;
+        let stat = rustix::fs::fstat(&file).map_err(NetnsError::file("look at", path))?;
+        let file_system = rustix::fs::fstatfs(&file).map_err(NetnsError::file("look at", path))?;
+        // SAFETY: the request takes no argument and returns the namespace's kind, a CLONE_ flag.
+        let kind = unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::NS_GET_NSTYPE) };
+        if file_system.f_type != NSFS || kind != libc::CLONE_NEWNET {
+            return Err(NetnsError::NotANamespace(path.to_owned()));
+        }
+        Ok(Self {
+            file,
+            id: NamespaceId(stat.st_ino),
+        })
+    }
+
+    /// Which namespace it is.
+    pub fn id(&self) -> NamespaceId {
+        self.id
+    }
+
+    /// Moves the calling thread into the namespace, for good.
+    pub(crate) fn enter(&self) -> Result<(), NetnsError> {
+        move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(NetnsError::system("enter a network namespace"))
+    }
+}
+
+impl AsFd for Namespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Where [`on_thread_in`] does its work.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'a> {
+    /// In a namespace that exists.
+    Existing(&'a Namespace),
+    /// In a new namespace, bound to this path.
+    New(&'a Path),
+}
+
+/// Runs `work` on a thread of its own inside a namespace, and ends the thread: one that entered a namespace never
+/// serves another, whatever `work` does.
+///
+/// It blocks until `work` is done. `work` gets the namespace it is in.
+///
+/// # Errors
+/// The namespace can't be made or entered, or `work`'s own.
+pub fn on_thread_in<T, E>(
+    place: Place<'_>,
+    work: impl FnOnce(&Namespace) -> Result<T, E> + Send,
+) -> Result<T, E>
+where
+    T: Send,
+    E: From<NetnsError> + Send,
+{
+    thread::scope(|scope| {
+        let inside = move || {
+            let made;
+            let namespace = match place {
+                Place::Existing(namespace) => {
+                    namespace.enter()?;
+                    namespace
+                }
+                Place::New(path) => {
+                    made = Namespace::create_and_enter(path)?;
+                    &made
+                }
+            };
+            work(namespace)
+        };
+        let spawned = thread::Builder::new()
+            .name("enid-netns".to_owned())
+            .spawn_scoped(scope, inside);
+        let handle = spawned.map_err(NetnsError::system("start a thread"))?;
+        handle.join().unwrap_or_else(|_| {
+            let source = io::Error::other("the thread panicked");
+            Err(NetnsError::System {
+                action: "work in a network namespace",
+                source,
+            }
+            .into())
+        })
+    })
+}
+
+/// Makes the folder of named namespaces as iproute2 does: a shared mount, so that a name that is removed here is
+/// gone in every mount namespace, and a namespace is not kept alive by somebody's copy.
+///
+/// # Errors
+/// The folder can't be made or mounted.
+pub fn prepare_directory(directory: &Path) -> Result<(), NetnsError> {
+    fs::create_dir_all(directory).map_err(NetnsError::file("create", directory))?;
+    let share = || {
+        mount_change(
+            directory,
+            MountPropagationFlags::SHARED | MountPropagationFlags::REC,
+        )
+    };
+    if share().is_ok() {
+        return Ok(());
+    }
+    // Not a mount point yet: it becomes one by being mounted on itself.
+    mount_bind_recursive(directory, directory).map_err(NetnsError::file("mount", directory))?;
+    share().map_err(NetnsError::file("share the mount", directory))
+}
+
+/// Takes the name away from a namespace: unmounts `path` and removes the file. What is gone already is no error.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn unmount(path: &Path) -> Result<(), NetnsError> {
+    match rustix::mount::unmount(path, UnmountFlags::DETACH) {
+        // EINVAL: the file is there, but nothing is mounted on it.
+        Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(NetnsError::file("unmount", path)(error)),
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(NetnsError::file("remove", path)(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,268 @@
+//! Requests against the running kernel: an ENI's link, addresses, routes and neighbours in namespaces of their own.
+//! These need root and fail without it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
+
+use enid_model::{MacAddress, Mtu};
+use enid_netns::{
+    Inventory, LinkEnd, Namespace, Netlink, NetnsError, Place, Request, RouteKind, on_thread_in, sysctl,
+    unmount,
+};
+
+const INDEX: u32 = 1_000_001;
+
+/// A namespace with a name, which goes with the value.
+struct Named {
+    path: PathBuf,
+    namespace: Namespace,
+    netlink: Netlink,
+}
+
+impl Named {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("enid-netns-{name}-{}", std::process::id()));
+        let netlink = on_thread_in::<_, NetnsError>(Place::New(&path), |_| Netlink::open()).unwrap();
+        Self {
+            namespace: Namespace::open(&path).unwrap(),
+            path,
+            netlink,
+        }
+    }
+
+    fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        on_thread_in::<_, NetnsError>(Place::Existing(&self.namespace), |_| Ok(work())).unwrap()
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        unmount(&self.path).unwrap();
+    }
+}
+
+fn veth(task: &Named) -> Request {
+    Request::NewVeth {
+        end: LinkEnd {
+            name: "eni1".into(),
+            index: Some(INDEX),
+            mac: Some(MacAddress::ROUTER),
+            namespace: None,
+        },
+        peer: LinkEnd {
+            name: "eth0".into(),
+            index: Some(INDEX),
+            mac: Some("02:00:00:00:00:05".parse().unwrap()),
+            namespace: Some(task.namespace.as_fd().as_raw_fd()),
+        },
+        mtu: Mtu::JUMBO,
+    }
+}
+
+#[test]
+fn a_pair_is_born_in_both_namespaces_and_carries_a_packet() {
+    let mut router = Named::new("router");
+    let mut task = Named::new("task");
+    let address = |last| Ipv4Addr::new(10, 0, 0, last).into();
+    router
+        .netlink
+        .send(&[
+            veth(&task),
+            Request::AlternativeName {
+                index: INDEX,
+                name: "eni-0123456789abcdef0".into(),
+            },
+            Request::Clsact { index: INDEX },
+            Request::Up { index: 1 },
+            Request::Up { index: INDEX },
+            Request::Address {
+                index: 1,
+                address: address(1),
+                prefix: 32,
+            },
+            Request::Route {
+                destination: address(5),
+                prefix: 32,
+                kind: RouteKind::Device(INDEX),
+                source: Some(address(1)),
+            },
+            Request::Neighbour {
+                index: INDEX,
+                address: address(5),
+                mac: "02:00:00:00:00:05".parse().unwrap(),
+            },
+        ])
+        .unwrap();
+    let gateway = "fe80::1".parse().unwrap();
+    task.netlink
+        .send(&[
+            Request::Address {
+                index: INDEX,
+                address: address(5),
+                prefix: 24,
+            },
+            Request::Address {
+                index: INDEX,
+                address: "fd00::5".parse().unwrap(),
+                prefix: 128,
+            },
+            Request::Up { index: INDEX },
+            Request::Neighbour {
+                index: INDEX,
+                address: address(1),
+                mac: MacAddress::ROUTER,
+            },
+            Request::Neighbour {
+                index: INDEX,
+                address: gateway,
+                mac: MacAddress::ROUTER,
+            },
+            Request::Route {
+                destination: Ipv4Addr::UNSPECIFIED.into(),
+                prefix: 0,
+                kind: RouteKind::Gateway(INDEX, address(1)),
+                source: None,
+            },
+            Request::Route {
+                destination: "::".parse().unwrap(),
+                prefix: 0,
+                kind: RouteKind::Gateway(INDEX, gateway),
+                source: None,
+            },
+            Request::Route {
+                destination: Ipv4Addr::new(169, 254, 169, 254).into(),
+                prefix: 32,
+                kind: RouteKind::Unreachable,
+                source: None,
+            },
+        ])
+        .unwrap_or_else(|error| panic!("{error}"));
+
+    let server = router.run(|| UdpSocket::bind("10.0.0.1:7").unwrap());
+    task.run(|| {
+        UdpSocket::bind("10.0.0.5:0")
+            .unwrap()
+            .send_to(&[1; 8973], "10.0.0.1:7")
+            .unwrap()
+    });
+    let mut buffer = [0; 9001];
+    let (length, from) = server.recv_from(&mut buffer).unwrap();
+    assert_eq!((length, from.ip()), (8973, address(5)));
+    let refused = task.run(|| {
+        UdpSocket::bind("10.0.0.5:0")
+            .unwrap()
+            .send_to(&[1], "169.254.169.254:80")
+            .unwrap_err()
+    });
+    assert_eq!(refused.kind(), std::io::ErrorKind::HostUnreachable);
+}
+
+#[test]
+fn a_refusal_says_what_and_why() {
+    let mut router = Named::new("refusal-router");
+    let task = Named::new("refusal-task");
+    router.netlink.send(&[veth(&task)]).unwrap();
+    let error = router
+        .netlink
+        .send(&[veth(&task), Request::Up { index: INDEX }])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("the kernel refused to create the veth pair eni1 and eth0: File exists"),
+        "{error}"
+    );
+    // What is gone is no error for a removal, and is for everything else.
+    router
+        .netlink
+        .send_removals(&[
+            Request::DeleteLink { index: INDEX },
+            Request::DeleteLink { index: INDEX },
+        ])
+        .unwrap();
+    let error = router
+        .netlink
+        .send(&[Request::Up { index: INDEX }])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("No such device"), "{error}");
+}
+
+#[test]
+fn a_group_is_deleted_at_once() {
+    let mut router = Named::new("group-router");
+    let task = Named::new("group-task");
+    router
+        .netlink
+        .send(&[
+            veth(&task),
+            Request::Group {
+                index: INDEX,
+                group: 77,
+            },
+        ])
+        .unwrap();
+    router
+        .netlink
+        .send(&[Request::DeleteGroup { group: 77 }])
+        .unwrap();
+    let names = task.run(|| std::fs::read_to_string("/proc/thread-self/net/dev").unwrap());
+    assert!(!names.contains("eth0"), "{names}");
+}
+
+#[test]
+fn the_inventory_lists_links_and_knows_what_is_gone() {
+    let mut router = Named::new("inventory-router");
+    let task = Named::new("inventory-task");
+    router.netlink.send(&[veth(&task)]).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let inventory = Inventory::open(&router.namespace).unwrap();
+        let names: Vec<String> = inventory
+            .links()
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|link| link.name)
+            .collect();
+        assert_eq!(names, ["lo", "eni1"]);
+        assert_eq!(inventory.link(INDEX).await.unwrap().unwrap().mtu, 9001);
+        assert_eq!(inventory.link(INDEX + 1).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn a_namespace_is_known_by_its_inode_and_a_file_is_none() {
+    let named = Named::new("identity");
+    assert_eq!(Namespace::open(&named.path).unwrap().id(), named.namespace.id());
+    assert_ne!(Namespace::own().unwrap().id(), named.namespace.id());
+    let error = Namespace::open("/proc/self/ns/mnt".as_ref()).unwrap_err();
+    assert!(matches!(error, NetnsError::NotANamespace(_)), "{error}");
+    let error = Namespace::open("/etc/hostname".as_ref()).unwrap_err();
+    assert!(matches!(error, NetnsError::NotANamespace(_)), "{error}");
+    let taken = on_thread_in::<(), NetnsError>(Place::New(&named.path), |_| Ok(())).unwrap_err();
+    assert!(taken.to_string().contains("File exists"), "{taken}");
+}
+
+#[test]
+fn parameters_are_those_of_the_namespace() {
+    let named = Named::new("sysctl");
+    let forwarding = named.run(|| {
+        sysctl::set("ipv4/ip_forward", "1").unwrap();
+        sysctl::get("ipv4/ip_forward").unwrap()
+    });
+    assert_eq!(forwarding, "1");
+    let error = named.run(|| {
+        sysctl::set("ipv4/conf/none/rp_filter", "0")
+            .unwrap_err()
+            .to_string()
+    });
+    assert!(
+        error.contains("/proc/sys/net/ipv4/conf/none/rp_filter"),
+        "{error}"
+    );
+}
