@@ -13,6 +13,8 @@ mod mac;
 mod mtu;
 mod name;
 mod network;
+mod network_file;
+mod networks;
 mod platform;
 mod security_group;
 mod task;
@@ -27,6 +29,10 @@ pub use mac::MacAddress;
 pub use mtu::Mtu;
 pub use name::{Name, TaskName};
 pub use network::{Subnet, Uplink, Vpc};
+pub use network_file::{
+    NetworkFileError, NetworkSpec, PeerSpec, Problem, RuleSpec, SecurityGroupSpec, SubnetSpec, VpcSpec,
+};
+pub use networks::{Action, ApplyError, Change, LookupError, Networks, Object, Refusal, RemoveError};
 pub use platform::PlatformVersion;
-pub use security_group::{MAX_RULES, Peer, PortRange, Protocol, Rule, SecurityGroup};
-pub use task::Task;
+pub use security_group::{DEFAULT_SECURITY_GROUP, MAX_RULES, Peer, PortRange, Protocol, Rule, SecurityGroup};
+pub use task::{NamespaceId, Task};

@@ -6,6 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Eni, PlatformVersion, TaskName};
 
+/// Which network namespace a namespace is, whatever it is called: its inode in the kernel's namespace file system.
+/// An inode is given out again only after the namespace is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NamespaceId(u64);
+
+impl NamespaceId {
+    /// The namespace with this inode.
+    pub const fn new(inode: u64) -> Self {
+        Self(inode)
+    }
+}
+
 /// A task and its one ENI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {

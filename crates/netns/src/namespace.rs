@@ -8,7 +8,8 @@ use std::thread;
 
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_bind_recursive, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
-use serde::{Deserialize, Serialize};
+
+use enid_model::NamespaceId;
 
 use crate::NetnsError;
 
@@ -17,11 +18,6 @@ const OWN: &str = "/proc/thread-self/ns/net";
 
 /// `NSFS_MAGIC` of the kernel's linux/magic.h: the file system that namespaces live in.
 const NSFS: i64 = 0x6e73_6673;
-
-/// Which namespace a namespace is, whatever it is called: its inode in the kernel's namespace file system. An inode
-/// is given out again only after the namespace is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct NamespaceId(u64);
 
 /// An open network namespace. It stays in the kernel for as long as this, its name, or a process in it does.
 #[derive(Debug)]
@@ -83,7 +79,7 @@ impl Namespace {
         }
         Ok(Self {
             file,
-            id: NamespaceId(stat.st_ino),
+            id: NamespaceId::new(stat.st_ino),
         })
     }
 
