@@ -15,6 +15,13 @@ macro_rules! cidr {
         pub struct $name($network);
 
         impl $name {
+            /// The block of every address.
+            #[allow(clippy::panic, reason = "evaluated when compiled: no address is shorter than 0 bits")]
+            pub const ALL: Self = match <$network>::new_checked(<$address>::UNSPECIFIED, 0) {
+                Some(block) => Self(block),
+                None => panic!(),
+            };
+
             /// The block of `prefix` bits that begins at `network`.
             ///
             /// # Errors

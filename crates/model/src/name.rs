@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::DEFAULT_SECURITY_GROUP;
 use crate::error::{ModelError, serde_as_text};
 
 fn check(kind: &'static str, text: &str, longest: usize) -> Result<(), ModelError> {
@@ -73,6 +74,18 @@ name!(
     /// and `.`, so that it is a file name in `/run/netns` whatever a runtime calls its tasks.
     TaskName, "a task name", 128
 );
+
+impl Name {
+    /// The name of the group that every VPC has.
+    pub(crate) fn default_security_group() -> Self {
+        Self(DEFAULT_SECURITY_GROUP.to_owned())
+    }
+
+    /// The domain of private names, unless a VPC has its own.
+    pub(crate) fn default_domain() -> Self {
+        Self("internal".to_owned())
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,9 @@ use crate::{Ipv4Cidr, Ipv6Cidr, Name, SecurityGroupId};
 /// The most rules that a group may have in one direction, as VPCs have it.
 pub const MAX_RULES: usize = 60;
 
+/// The name of the group that every VPC has, and that an ENI joins unless told otherwise.
+pub const DEFAULT_SECURITY_GROUP: &str = "default";
+
 /// A set of allow rules. What no rule allows is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityGroup {
@@ -50,8 +53,8 @@ pub enum Peer {
 
 impl Peer {
     /// Every IPv4 and every IPv6 address, as the two peers that it takes to say so.
-    pub fn anywhere() -> Result<[Self; 2], ModelError> {
-        Ok([Self::Ipv4("0.0.0.0/0".parse()?), Self::Ipv6("::/0".parse()?)])
+    pub const fn anywhere() -> [Self; 2] {
+        [Self::Ipv4(Ipv4Cidr::ALL), Self::Ipv6(Ipv6Cidr::ALL)]
     }
 }
 

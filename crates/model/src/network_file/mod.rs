@@ -1,0 +1,66 @@
+//! The network file: what a host's VPCs, subnets and security groups should be, written by a person in TOML.
+//!
+//! Reading goes on past what is wrong and reports it all, each problem with its file, line and field; what comes
+//! out is a valid [`NetworkSpec`] or nothing. `docs/network-file.md` is the format's reference.
+
+mod block;
+mod nearest;
+mod problem;
+mod security_group;
+mod spec;
+mod subnet;
+mod table;
+mod vpc;
+
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;
+
+use toml::de::DeTable;
+
+pub(crate) use block::Block;
+pub(crate) use problem::lines;
+pub use problem::{NetworkFileError, Problem};
+pub use spec::{NetworkSpec, PeerSpec, RuleSpec, SecurityGroupSpec, SubnetSpec, VpcSpec};
+
+use problem::Report;
+use table::{Table, refuse_duplicates};
+
+/// The network of a host whose operator declared none.
+const EMBEDDED_DEFAULT: &str = include_str!("../default_network.toml");
+
+impl NetworkSpec {
+    /// Reads a network file. `file` is what the text is called in messages: its path as the user wrote it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file; of a file that isn't TOML, the first mistake in its syntax.
+    pub fn parse(text: &str, file: &str) -> Result<Self, NetworkFileError> {
+        let mut report = Report::new(text, file);
+        let document = match DeTable::parse(text) {
+            Ok(document) => document,
+            Err(error) => return Err(report.syntax_error(&error)),
+        };
+        let root = Table::root(&document);
+        root.refuse_unknown(&["vpc"], &mut report);
+        let drafts: Vec<_> = root
+            .tables("vpc", &mut report)
+            .iter()
+            .map(|table| vpc::read(table, &mut report))
+            .collect();
+        let names = drafts.iter().filter_map(|draft| draft.name.as_ref());
+        refuse_duplicates(names, "a VPC's name is unique on the host", &mut report);
+        report.finish(Self {
+            vpcs: drafts.into_iter().filter_map(|draft| draft.spec).collect(),
+        })
+    }
+
+    /// The network of a host whose operator declared none: one dual-stack VPC `default` with uplink `nat` and
+    /// subnets in two zones.
+    ///
+    /// # Errors
+    /// None in a build whose tests pass: the text is part of it.
+    pub fn embedded_default() -> Result<Self, NetworkFileError> {
+        Self::parse(EMBEDDED_DEFAULT, "the embedded default network")
+    }
+}
