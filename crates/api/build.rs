@@ -4,11 +4,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["proto/enid/v1/enid.proto"], ["proto"])?;
     println!("cargo:rerun-if-changed=proto");
     tonic_prost_build::configure()
+        // In an order that does not change from one answer to the next.
+        .btree_map(".")
         // JSON keys are camelCase, as protobuf maps them.
-        .type_attribute(
-            ".",
-            "#[derive(serde::Serialize)] #[serde(rename_all = \"camelCase\")]",
-        )
+        .type_attribute(".", "#[derive(serde::Serialize)] #[serde(rename_all = \"camelCase\")]")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -81,10 +81,7 @@ impl Client {
         let channel = Endpoint::from_static("http://enid.sock")
             .connect_with_connector(connector)
             .await
-            .map_err(|source| ConnectError::Protocol {
-                path: path.to_owned(),
-                source,
-            })?;
+            .map_err(|source| ConnectError::Protocol { path: path.to_owned(), source })?;
         Ok(Self { channel })
     }
 

@@ -1,1 +1,39 @@
-//! Flow records: fields, formats, aggregation, files, and reading them back.
+//! Flow records: fields, formats, files, and reading them back.
+//!
+//! The way in: a [`FlowRecord`] is rendered by a [`Format`] and appended to a [`LogDirectory`]. The way out:
+//! [`read()`] streams the [`ParsedRecord`]s of a file or directory that a [`Filter`] lets through, and a [`Summary`]
+//! adds them up. Both kinds of record answer for their [`Field`]s through [`Fields`].
+
+mod directory;
+mod error;
+mod field;
+mod file_name;
+mod filter;
+mod format;
+mod interval;
+mod parse;
+mod parsed;
+mod read;
+mod reader;
+mod record;
+mod repair;
+mod summary;
+#[cfg(test)]
+mod testing;
+mod value;
+
+pub use directory::{LogDirectory, LogDirectoryOptions};
+pub use error::{FlowLogError, LineError};
+pub use field::Field;
+pub use file_name::{FileName, FlowLogId, SLOT_SECONDS};
+pub use filter::{Cidr, Filter};
+pub use format::Format;
+pub use interval::{interval_start, no_data_records};
+pub use parse::LineParser;
+pub use parsed::ParsedRecord;
+pub use read::{Records, read};
+pub use reader::{MAX_LINE_BYTES, RecordReader};
+pub use record::{Action, Direction, FlowRecord, Interface, IpType, LogStatus, Observation, Traffic};
+pub use repair::Repaired;
+pub use summary::{GroupBy, Key, SortBy, Summary, Totals};
+pub use value::{Fields, Value};

@@ -1,0 +1,13 @@
+//! The commands, a file for each group.
+
+pub(crate) mod apply;
+pub(crate) mod audit;
+pub(crate) mod completions;
+pub(crate) mod counters;
+pub(crate) mod doctor;
+pub(crate) mod flows;
+pub(crate) mod flush;
+pub(crate) mod networks;
+pub(crate) mod run;
+pub(crate) mod tasks;
+pub(crate) mod version;

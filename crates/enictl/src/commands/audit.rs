@@ -1,0 +1,164 @@
+//! `enictl audit`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use enid_api::v1::{AuditRequest, AuditResponse, DirectionAudit, EniAudit, PacketsAndBytes};
+
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::text::Column::{Left, Right};
+use crate::text::{Table, count, grouped, signed};
+
+/// Check that the ledgers close
+///
+/// Flow records (read back from their files), flow entries not yet written and what passed outside flows must add up to
+/// the wire ledger; the interface ledger must equal the kernel's own counter of the interface. Exits with 1 if
+/// anything is left over.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  enictl audit web")]
+pub(crate) struct Audit {
+    /// A task's name; all tasks without it
+    task: Option<String>,
+}
+
+impl Audit {
+    /// Prints both sums of each ENI.
+    pub(crate) fn execute(self, session: &Session) -> Result<ExitCode, Failure> {
+        let request = AuditRequest { task: self.task };
+        let response = session.talk(async |client| Ok(client.flows().audit(request).await?.into_inner()))?;
+        session.format.print(&response, report)?;
+        if response.enis.iter().any(|eni| !closes(eni)) {
+            return Ok(ExitCode::FAILURE);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Packets and bytes, or differences of them.
+type Sum = [i128; 2];
+
+fn sum(counted: Option<PacketsAndBytes>) -> Sum {
+    let counted = counted.unwrap_or_default();
+    [counted.packets.into(), counted.bytes.into()]
+}
+
+fn minus([packets, bytes]: Sum, [other_packets, other_bytes]: Sum) -> Sum {
+    [packets - other_packets, bytes - other_bytes]
+}
+
+/// What the wire ledger has and no record, entry or bucket explains.
+fn unexplained(audit: &DirectionAudit) -> Sum {
+    [audit.records, audit.pending, audit.buckets].map(sum).into_iter().fold(sum(audit.wire_ledger), minus)
+}
+
+/// How far the interface ledger is from the kernel's counter.
+fn from_kernel(audit: &DirectionAudit) -> Sum {
+    minus(sum(audit.interface_ledger), sum(audit.kernel))
+}
+
+fn closes(eni: &EniAudit) -> bool {
+    [&eni.egress, &eni.ingress]
+        .into_iter()
+        .flatten()
+        .all(|audit| unexplained(audit) == [0, 0] && from_kernel(audit) == [0, 0])
+}
+
+fn report(response: &AuditResponse) -> String {
+    let reports: String = response.enis.iter().map(|eni| eni_report(eni) + "\n").collect();
+    let audited = count(response.enis.len(), "ENI");
+    match response.enis.iter().filter(|eni| !closes(eni)).count() {
+        0 => format!("{reports}{audited} audited, nothing left over\n"),
+        open => format!("{reports}{audited} audited, {open} with something left over\n"),
+    }
+}
+
+fn eni_report(eni: &EniAudit) -> String {
+    let egress = eni.egress.unwrap_or_default();
+    let ingress = eni.ingress.unwrap_or_default();
+    let mut table = Table::new([
+        Left(""),
+        Right("EGRESS PACKETS"),
+        Right("EGRESS BYTES"),
+        Right("INGRESS PACKETS"),
+        Right("INGRESS BYTES"),
+    ]);
+    let mut row = |name: &str, cells: [String; 4]| {
+        let [a, b, c, d] = cells;
+        table.row([name.to_owned(), a, b, c, d]);
+    };
+    let counted = |of: fn(&DirectionAudit) -> Option<PacketsAndBytes>| both(of(&egress), of(&ingress));
+    row("flow records", counted(|audit| audit.records));
+    row("not yet written", counted(|audit| audit.pending));
+    row("outside flows", counted(|audit| audit.buckets));
+    row("wire ledger", counted(|audit| audit.wire_ledger));
+    row("left over", differences(unexplained(&egress), unexplained(&ingress)));
+    row("interface ledger", counted(|audit| audit.interface_ledger));
+    row("kernel's counter", counted(|audit| audit.kernel));
+    row("left over", differences(from_kernel(&egress), from_kernel(&ingress)));
+    format!("{}  {}\n{}", eni.task, eni.eni_id, table.finish())
+}
+
+fn both(egress: Option<PacketsAndBytes>, ingress: Option<PacketsAndBytes>) -> [String; 4] {
+    let (egress, ingress) = (egress.unwrap_or_default(), ingress.unwrap_or_default());
+    [egress.packets, egress.bytes, ingress.packets, ingress.bytes].map(grouped)
+}
+
+fn differences([a, b]: Sum, [c, d]: Sum) -> [String; 4] {
+    [a, b, c, d].map(signed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn audit(wire_bytes: u64, kernel_bytes: u64) -> AuditResponse {
+        let counted = |packets, bytes| Some(PacketsAndBytes { packets, bytes });
+        let egress = DirectionAudit {
+            records: counted(10, 1_000),
+            pending: counted(2, 200),
+            buckets: counted(1, 28),
+            wire_ledger: counted(13, wire_bytes),
+            interface_ledger: counted(9, 1_400),
+            kernel: counted(9, kernel_bytes),
+        };
+        AuditResponse {
+            enis: vec![EniAudit {
+                task: "web".into(),
+                eni_id: "eni-1".into(),
+                egress: Some(egress),
+                ingress: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn closed_ledgers_leave_nothing_over() {
+        assert_eq!(
+            report(&audit(1_228, 1_400)),
+            "web  eni-1\n\
+             \u{20}                 EGRESS PACKETS  EGRESS BYTES  INGRESS PACKETS  INGRESS BYTES\n\
+             flow records                  10         1,000                0              0\n\
+             not yet written                2           200                0              0\n\
+             outside flows                  1            28                0              0\n\
+             wire ledger                   13         1,228                0              0\n\
+             left over                      0             0                0              0\n\
+             interface ledger               9         1,400                0              0\n\
+             kernel's counter               9         1,400                0              0\n\
+             left over                      0             0                0              0\n\
+             \n\
+             1 ENI audited, nothing left over\n"
+        );
+    }
+
+    #[test]
+    fn either_difference_is_found() {
+        for (wire_bytes, kernel_bytes) in [(1_227, 1_400), (1_228, 1_401)] {
+            let response = audit(wire_bytes, kernel_bytes);
+            assert!(!closes(&response.enis[0]));
+            let report = report(&response);
+            assert!(report.contains("-1"), "{report}");
+            assert!(report.ends_with("1 ENI audited, 1 with something left over\n"));
+        }
+    }
+}

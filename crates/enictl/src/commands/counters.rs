@@ -1,0 +1,134 @@
+//! `enictl counters`.
+
+use std::io::{IsTerminal, stdout};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use enid_api::v1::{CountersRequest, CountersResponse, DirectionCounters};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::failure::Failure;
+use crate::output::{Format, json_line, write, yaml_document};
+use crate::session::Session;
+use crate::text::Column::{Left, Right};
+use crate::text::{Table, grouped};
+
+/// How often `--watch` asks.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Moves the cursor home and clears the screen (ECMA-48: CUP, ED).
+const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J";
+
+/// Show packets and bytes by ENI and direction
+///
+/// The total of each direction, what of it each traffic class carried, and what passed outside flows. Packets and
+/// bytes are layer 3, as on the wire.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  enictl counters web --watch")]
+pub(crate) struct Counters {
+    /// A task's name; all tasks without it
+    task: Option<String>,
+    /// Ask again every second, until interrupted
+    #[arg(long)]
+    watch: bool,
+}
+
+impl Counters {
+    /// Asks once, or every second.
+    pub(crate) fn execute(self, session: &Session) -> Result<ExitCode, Failure> {
+        let request = CountersRequest { task: self.task };
+        session.talk(async |client| {
+            let mut flows = client.flows();
+            if !self.watch {
+                let response = flows.counters(request).await?.into_inner();
+                return session.format.print(&response, table);
+            }
+            // A screen is redrawn; what goes to a file or a program is kept.
+            let redraw = stdout().is_terminal();
+            let mut ticks = interval(WATCH_INTERVAL);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let response = flows.counters(request.clone()).await?.into_inner();
+                let text = match (session.format, redraw) {
+                    (Format::Table, true) => format!("{CLEAR_SCREEN}{}", table(&response)),
+                    (Format::Table, false) => table(&response) + "\n",
+                    (Format::Json, _) => json_line(&response)?,
+                    (Format::Yaml, _) => yaml_document(&response)?,
+                };
+                write(&text)?;
+            }
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn table(response: &CountersResponse) -> String {
+    let mut table = Table::new([
+        Left("TASK"),
+        Left("ENI"),
+        Left("DIRECTION"),
+        Left("OF"),
+        Right("PACKETS"),
+        Right("BYTES"),
+    ]);
+    for eni in &response.enis {
+        for (direction, counters) in [("egress", &eni.egress), ("ingress", &eni.ingress)] {
+            for (of, packets, bytes) in counters.iter().flat_map(lines) {
+                table.row([
+                    eni.task.clone(),
+                    eni.eni_id.clone(),
+                    direction.to_owned(),
+                    of,
+                    grouped(packets),
+                    format!("{} B", grouped(bytes)),
+                ]);
+            }
+        }
+    }
+    table.finish()
+}
+
+/// The total, then what it is made of.
+fn lines(counters: &DirectionCounters) -> impl Iterator<Item = (String, u64, u64)> {
+    let parts = |kind, parts: &[enid_api::v1::NamedCounter]| {
+        parts
+            .iter()
+            .map(|part| (format!("{kind} {}", part.name), part.packets, part.bytes))
+            .collect::<Vec<_>>()
+    };
+    std::iter::once(("total".to_owned(), counters.packets, counters.bytes))
+        .chain(parts("class", &counters.classes))
+        .chain(parts("bucket", &counters.buckets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use enid_api::v1::{EniCounters, NamedCounter};
+
+    #[test]
+    fn totals_come_before_their_parts() {
+        let named = |name: &str, packets, bytes| NamedCounter { name: name.to_owned(), packets, bytes };
+        let response = CountersResponse {
+            enis: vec![EniCounters {
+                task: "web".into(),
+                eni_id: "eni-1".into(),
+                egress: Some(DirectionCounters {
+                    packets: 1_001,
+                    bytes: 1_234_567,
+                    classes: vec![named("image-pull", 1_000, 1_234_537)],
+                    buckets: vec![named("arp", 1, 30)],
+                }),
+                ingress: None,
+            }],
+        };
+        assert_eq!(
+            table(&response),
+            "TASK  ENI    DIRECTION  OF                PACKETS        BYTES\n\
+             web   eni-1  egress     total               1,001  1,234,567 B\n\
+             web   eni-1  egress     class image-pull    1,000  1,234,537 B\n\
+             web   eni-1  egress     bucket arp              1         30 B\n"
+        );
+    }
+}

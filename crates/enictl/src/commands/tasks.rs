@@ -1,0 +1,142 @@
+//! `enictl task`.
+
+mod view;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use enid_api::Client;
+use enid_api::v1::{CreateTaskRequest, DeleteTaskRequest, GetTaskRequest, ListTasksRequest};
+use serde::Serialize;
+
+use crate::failure::{Failure, sentence};
+use crate::session::{Session, absolute};
+
+/// What can be done with tasks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TaskCommand {
+    Create(Create),
+    /// List the host's tasks
+    #[command(after_help = "Example:\n  enictl task list")]
+    List,
+    /// Show a task and its ENI
+    #[command(after_help = "Example:\n  enictl task show web -o json")]
+    Show {
+        /// The task's name
+        name: String,
+    },
+    /// Delete tasks; one that is gone already is deleted
+    #[command(after_help = "Example:\n  enictl task delete web worker")]
+    Delete {
+        /// The tasks' names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+}
+
+/// Create a task's network namespace and its ENI
+///
+/// The same command again gives the same answer.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  enictl task create web --subnet default-a --security-group default")]
+pub(crate) struct Create {
+    /// The task's name, which is also its network namespace's
+    name: String,
+    /// The subnet: its id, `vpc/name`, or its name if no other VPC has one of that name
+    #[arg(long)]
+    subnet: String,
+    /// A security group, by id or name; repeat it for more, the VPC's default group without it
+    #[arg(long = "security-group", value_name = "GROUP")]
+    security_groups: Vec<String>,
+    /// The IPv4 address, a free one of the subnet without it
+    #[arg(long, value_name = "ADDRESS")]
+    ipv4: Option<Ipv4Addr>,
+    /// The IPv6 address, a free one of the subnet without it
+    #[arg(long, value_name = "ADDRESS")]
+    ipv6: Option<Ipv6Addr>,
+    /// The MTU in bytes, 1280 to 9001; 9001 without it
+    #[arg(long, value_name = "BYTES")]
+    mtu: Option<u32>,
+    /// The platform version, LATEST without it
+    #[arg(long, value_name = "VERSION")]
+    platform_version: Option<String>,
+    /// A network namespace that exists already, to adopt; it outlives the task
+    #[arg(long, value_name = "PATH")]
+    netns: Option<PathBuf>,
+}
+
+impl Create {
+    fn request(self) -> Result<CreateTaskRequest, Failure> {
+        Ok(CreateTaskRequest {
+            name: self.name,
+            subnet: self.subnet,
+            security_groups: self.security_groups,
+            ipv4: self.ipv4.map(|address| address.to_string()),
+            ipv6: self.ipv6.map(|address| address.to_string()),
+            mtu: self.mtu,
+            platform_version: self.platform_version,
+            netns: self.netns.as_deref().map(absolute).transpose()?,
+        })
+    }
+}
+
+impl TaskCommand {
+    /// Creates, lists, shows or deletes.
+    pub(crate) fn execute(self, session: &Session) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Create(create) => {
+                let request = create.request()?;
+                let task =
+                    session.talk(async |client| Ok(client.tasks().create(request).await?.into_inner()))?;
+                session.format.print(&task, view::task)?;
+            }
+            Self::List => {
+                let response = session
+                    .talk(async |client| Ok(client.tasks().list(ListTasksRequest {}).await?.into_inner()))?;
+                session.format.print(&response, |response| view::tasks(&response.tasks))?;
+            }
+            Self::Show { name } => {
+                let request = GetTaskRequest { name };
+                let task =
+                    session.talk(async |client| Ok(client.tasks().get(request).await?.into_inner()))?;
+                session.format.print(&task, view::task)?;
+            }
+            Self::Delete { names } => {
+                let (deleted, failed) = session.talk(async |client| Ok(delete(&client, names).await))?;
+                session
+                    .format
+                    .print(&Deletions { deleted }, |deletions| view::deletions(&deletions.deleted))?;
+                if !failed.is_empty() {
+                    return Err(Failure::Several(failed));
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Deletions {
+    deleted: Vec<Deletion>,
+}
+
+#[derive(Debug, Serialize)]
+struct Deletion {
+    name: String,
+    existed: bool,
+}
+
+/// Deletes each, whatever becomes of the others; the sentences of those that failed come second.
+async fn delete(client: &Client, names: Vec<String>) -> (Vec<Deletion>, Vec<String>) {
+    let (mut deleted, mut failed) = (Vec::new(), Vec::new());
+    for name in names {
+        let request = DeleteTaskRequest { name: name.clone() };
+        match client.tasks().delete(request).await {
+            Ok(response) => deleted.push(Deletion { name, existed: response.into_inner().existed }),
+            Err(status) => failed.push(sentence(&status)),
+        }
+    }
+    (deleted, failed)
+}

@@ -1,0 +1,190 @@
+//! A server that answers every request with fixed messages.
+
+use std::pin::Pin;
+use std::thread::JoinHandle;
+
+use enid_api::v1::flow_service_server::{FlowService, FlowServiceServer};
+use enid_api::v1::host_service_server::{HostService, HostServiceServer};
+use enid_api::v1::network_service_server::{NetworkService, NetworkServiceServer};
+use enid_api::v1::task_service_server::{TaskService, TaskServiceServer};
+use enid_api::v1::{
+    ApplyRequest, ApplyResponse, AuditRequest, AuditResponse, CountersRequest, CountersResponse,
+    CreateTaskRequest, DeleteNetworkObjectRequest, DeleteNetworkObjectResponse, DeleteTaskRequest,
+    DeleteTaskResponse, DoctorRequest, DoctorResponse, FlowLog, FlushRequest, FlushResponse, FollowRequest,
+    FollowResponse, GetFlowLogRequest, GetTaskRequest, ListNetworksRequest, ListNetworksResponse,
+    ListTasksRequest, ListTasksResponse, PrepareRunRequest, PrepareRunResponse, Task,
+};
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::{Folder, enictl, read};
+
+/// What the server answers with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Answers {
+    pub(crate) networks: ListNetworksResponse,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) place: PrepareRunResponse,
+    pub(crate) flow_log: FlowLog,
+    /// Sent to whoever follows, before the stream ends.
+    pub(crate) followed: Vec<FollowResponse>,
+    pub(crate) counters: CountersResponse,
+    pub(crate) audit: AuditResponse,
+    pub(crate) doctor: DoctorResponse,
+}
+
+/// The server, on a socket of its own, until the value is dropped.
+pub(crate) struct Daemon {
+    folder: Folder,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Daemon {
+    pub(crate) fn start(answers: Answers) -> Self {
+        let folder = Folder::new();
+        let socket = folder.0.join("enid.sock");
+        let (stop, stopped) = oneshot::channel();
+        // Bound here, so that the socket is there when this returns.
+        let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = UnixListenerStream::new(UnixListener::from_std(listener).unwrap());
+                tonic::transport::Server::builder()
+                    .add_service(NetworkServiceServer::new(answers.clone()))
+                    .add_service(TaskServiceServer::new(answers.clone()))
+                    .add_service(FlowServiceServer::new(answers.clone()))
+                    .add_service(HostServiceServer::new(answers))
+                    .serve_with_incoming_shutdown(listener, async { drop(stopped.await) })
+                    .await
+                    .unwrap();
+            });
+        });
+        Self { folder, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// The program, told of this server.
+    pub(crate) fn enictl(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = enictl(arguments);
+        command.env("ENID_SOCKET", self.folder.0.join("enid.sock"));
+        command
+    }
+
+    /// Runs the program to its end: exit code, standard output, standard error.
+    pub(crate) fn output(&self, arguments: &[&str]) -> (i32, String, String) {
+        read(&self.enictl(arguments).output().unwrap())
+    }
+
+    /// The standard output of a command that succeeds and says nothing else.
+    pub(crate) fn stdout(&self, arguments: &[&str]) -> String {
+        let (code, stdout, stderr) = self.output(arguments);
+        assert_eq!((code, &*stderr), (0, ""), "{arguments:?}");
+        stdout
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[async_trait]
+impl NetworkService for Answers {
+    async fn apply(&self, request: Request<ApplyRequest>) -> Answer<ApplyResponse> {
+        let request = request.into_inner();
+        Err(Status::invalid_argument(format!(
+            "{}: line 1: `{}` is not a field",
+            request.file_name, request.source
+        )))
+    }
+
+    async fn list(&self, _: Request<ListNetworksRequest>) -> Answer<ListNetworksResponse> {
+        Ok(Response::new(self.networks.clone()))
+    }
+
+    async fn delete(&self, _: Request<DeleteNetworkObjectRequest>) -> Answer<DeleteNetworkObjectResponse> {
+        Ok(Response::new(DeleteNetworkObjectResponse {}))
+    }
+}
+
+#[async_trait]
+impl TaskService for Answers {
+    async fn create(&self, request: Request<CreateTaskRequest>) -> Answer<Task> {
+        let request = request.into_inner();
+        Ok(Response::new(Task {
+            name: request.name,
+            netns: request.netns.unwrap_or_default(),
+            ..Task::default()
+        }))
+    }
+
+    async fn get(&self, request: Request<GetTaskRequest>) -> Answer<Task> {
+        let name = request.into_inner().name;
+        let task = self.tasks.iter().find(|task| task.name == name);
+        task.cloned()
+            .map(Response::new)
+            .ok_or_else(|| Status::not_found(format!("there is no task `{name}`")))
+    }
+
+    async fn list(&self, _: Request<ListTasksRequest>) -> Answer<ListTasksResponse> {
+        let tasks = self.tasks.clone();
+        Ok(Response::new(ListTasksResponse { tasks }))
+    }
+
+    async fn delete(&self, request: Request<DeleteTaskRequest>) -> Answer<DeleteTaskResponse> {
+        let name = request.into_inner().name;
+        if name == "stuck" {
+            return Err(Status::internal("the kernel keeps task `stuck`"));
+        }
+        let existed = self.tasks.iter().any(|task| task.name == name);
+        Ok(Response::new(DeleteTaskResponse { existed }))
+    }
+
+    async fn prepare_run(&self, _: Request<PrepareRunRequest>) -> Answer<PrepareRunResponse> {
+        Ok(Response::new(self.place.clone()))
+    }
+}
+
+#[async_trait]
+impl FlowService for Answers {
+    async fn get_flow_log(&self, _: Request<GetFlowLogRequest>) -> Answer<FlowLog> {
+        Ok(Response::new(self.flow_log.clone()))
+    }
+
+    type FollowStream = Pin<Box<dyn Stream<Item = Result<FollowResponse, Status>> + Send>>;
+
+    async fn follow(&self, _: Request<FollowRequest>) -> Answer<Self::FollowStream> {
+        let messages = self.followed.clone().into_iter().map(Ok);
+        Ok(Response::new(Box::pin(tokio_stream::iter(messages))))
+    }
+
+    async fn counters(&self, _: Request<CountersRequest>) -> Answer<CountersResponse> {
+        Ok(Response::new(self.counters.clone()))
+    }
+
+    async fn audit(&self, _: Request<AuditRequest>) -> Answer<AuditResponse> {
+        Ok(Response::new(self.audit.clone()))
+    }
+
+    async fn flush(&self, _: Request<FlushRequest>) -> Answer<FlushResponse> {
+        Ok(Response::new(FlushResponse { records: 1_234 }))
+    }
+}
+
+#[async_trait]
+impl HostService for Answers {
+    async fn doctor(&self, _: Request<DoctorRequest>) -> Answer<DoctorResponse> {
+        Ok(Response::new(self.doctor.clone()))
+    }
+}

@@ -1,0 +1,143 @@
+//! `enictl flows`.
+
+use std::process::Stdio;
+
+use enid_api::v1::{FlowLog, FollowResponse};
+
+use crate::daemon::{Answers, Daemon};
+use crate::{Folder, enictl, output};
+
+const HEADER: &str = "task-name traffic-class srcaddr dstaddr srcport dstport protocol packets bytes start end action \
+                      log-status flow-direction";
+const PULL: &str =
+    "web image-pull 10.0.0.4 10.0.0.9 40000 5000 6 10 15000 1700000000 1700000060 ACCEPT OK egress";
+const LOGS: &str = "web logs 10.0.0.4 10.0.0.8 40001 443 6 3 300 1700000070 1700000080 ACCEPT OK egress";
+const IDLE: &str = "db - - - - - - - - 1700000000 1700000060 - NODATA -";
+
+/// A folder with one file of records, named as the daemon names them.
+fn records() -> (Folder, String) {
+    let folder = Folder::new();
+    let name = "unknown_vpcflowlogs_local_fl-0123456789abcdef0_20231114T2215Z_00000000.log";
+    let file = folder.file(name, &format!("{HEADER}\n{PULL}\n{LOGS}\n{IDLE}\n"));
+    (folder, file)
+}
+
+fn flows(arguments: &[&str]) -> String {
+    let (_folder, file) = records();
+    let (code, stdout, stderr) = output(&[&["flows", "--directory", &file], arguments].concat());
+    assert_eq!((code, &*stderr), (0, ""), "{arguments:?}");
+    stdout
+}
+
+#[test]
+fn every_record_is_a_row() {
+    assert_eq!(
+        flows(&[]),
+        "TIME (UTC)                      TASK  ENI  DIRECTION  CLASS       PROTOCOL  SOURCE          DESTINATION    PACKETS   BYTES  ACTION\n\
+         2023-11-14 22:13:20 – 22:14:20  web   -    egress     image-pull  tcp       10.0.0.4:40000  10.0.0.9:5000       10  15,000  ACCEPT\n\
+         2023-11-14 22:14:30 – 22:14:40  web   -    egress     logs        tcp       10.0.0.4:40001  10.0.0.8:443         3     300  ACCEPT\n\
+         2023-11-14 22:13:20 – 22:14:20  db    -    -          -           -         -               -                    -       -  NODATA\n"
+    );
+}
+
+#[test]
+fn conditions_and_formats_go_together() {
+    let format = ["--format", "${traffic-class} ${bytes}"];
+    for (conditions, lines) in [
+        (&[][..], "image-pull 15000\nlogs 300\n- -\n"),
+        (&["--class", "logs"], "logs 300\n"),
+        (&["--dst", "10.0.0.9"], "image-pull 15000\n"),
+        (&["--port", "443", "--protocol", "tcp"], "logs 300\n"),
+        (&["--task", "db"], "- -\n"),
+        (&["--since", "1700000061"], "logs 300\n"),
+        (&["--until", "2023-11-14T22:14:21Z"], "image-pull 15000\n- -\n"),
+        (&["--action", "reject"], ""),
+    ] {
+        assert_eq!(flows(&[conditions, &format].concat()), lines, "{conditions:?}");
+    }
+    let (code, _, stderr) = output(&["flows", "--format", "${bites}"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("did you mean `bytes`?"), "{stderr}");
+}
+
+#[test]
+fn json_is_a_line_for_each_record() {
+    let json = flows(&["-o", "json", "--class", "logs"]);
+    assert_eq!(json.lines().count(), 1);
+    for part in ["\"taskName\":\"web\"", "\"bytes\":300", "\"srcaddr\":\"10.0.0.4\""] {
+        assert!(json.contains(part), "{json}");
+    }
+    assert!(flows(&["-o", "yaml", "--class", "logs"]).starts_with("---\n"));
+}
+
+#[test]
+fn the_largest_groups_come_first() {
+    assert_eq!(
+        flows(&["--top", "1", "--group", "class"]),
+        "CLASS       FLOWS  PACKETS   BYTES\n\
+         image-pull      1       10  15,000\n\
+         all             2       13  15,300\n"
+    );
+    let json = flows(&["--by", "flows", "--group", "port", "-o", "json"]);
+    assert!(json.contains("\"groupBy\": \"port\""), "{json}");
+    assert!(json.contains("\"key\": \"443/tcp\""), "{json}");
+}
+
+#[test]
+fn a_bad_line_is_reported_and_the_others_are_read() {
+    let folder = Folder::new();
+    let file = folder.file("records.log", "bytes\n1\nx\n3\n");
+    let (code, stdout, stderr) = output(&["flows", "--directory", &file, "--format", "${bytes}"]);
+    assert_eq!((code, &*stdout), (1, "1\n3\n"));
+    assert_eq!(stderr, format!("enictl: {file}: line 3: bytes \"x\" is not a count\n"));
+    let (code, _, stderr) = output(&["flows", "--directory", "/nonexistent"]);
+    assert_eq!(code, 1);
+    assert_eq!(stderr, "enictl: can't read /nonexistent: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn the_daemon_says_where_the_files_are() {
+    let (folder, _) = records();
+    let daemon = Daemon::start(Answers {
+        flow_log: FlowLog { record_directory: folder.0.to_str().unwrap().to_owned(), ..FlowLog::default() },
+        ..Answers::default()
+    });
+    assert_eq!(daemon.stdout(&["flows", "--format", "${bytes}", "--task", "web"]), "15000\n300\n");
+}
+
+#[test]
+fn following_filters_the_stream_and_says_what_was_missed() {
+    let message = |record: &str, missed| FollowResponse {
+        record: record.to_owned(),
+        header: HEADER.to_owned(),
+        missed,
+    };
+    let daemon = Daemon::start(Answers {
+        followed: vec![message(PULL, 0), message(LOGS, 1_000)],
+        ..Answers::default()
+    });
+    let (code, stdout, stderr) =
+        daemon.output(&["flows", "--follow", "--class", "logs", "--format", "${bytes}"]);
+    // A stream that ends was ended by the daemon.
+    assert_eq!((code, &*stdout), (1, "300\n"));
+    let said: Vec<_> = stderr.lines().collect();
+    assert_eq!(said.len(), 2, "{stderr}");
+    assert!(said[0].starts_with("enictl: 1,000 flow records were written faster"), "{stderr}");
+    assert!(said[1].contains("the daemon ended the stream"), "{stderr}");
+    assert_eq!(output(&["flows", "--follow", "--since", "10m"]).0, 2);
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let folder = Folder::new();
+    let file = folder.file("records.log", &format!("bytes\n{}", "1\n".repeat(100_000)));
+    let mut child = enictl(&["flows", "--directory", &file, "--format", "${bytes}"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let result = child.wait_with_output().unwrap();
+    assert!(result.status.success());
+    assert!(result.stderr.is_empty());
+}

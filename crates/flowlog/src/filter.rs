@@ -1,0 +1,273 @@
+//! Which records are wanted.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use enid_model::{EniId, Ipv4Cidr, Ipv6Cidr, ModelError, TaskName, TrafficClass};
+
+use crate::error::FlowLogError;
+use crate::field::Field;
+use crate::format::Format;
+use crate::record::{Action, Direction};
+use crate::value::{Fields, Value};
+
+/// Which records are wanted: those that meet every condition that is set. The default wants all.
+///
+/// A record without traffic meets no condition on traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// The first Unix second that the record may end in.
+    pub since: Option<u64>,
+    /// The first Unix second that the record may not end in any more, so that adjoining ranges share no record.
+    pub until: Option<u64>,
+    /// The ENI.
+    pub eni: Option<EniId>,
+    /// The task.
+    pub task: Option<TaskName>,
+    /// The traffic class.
+    pub class: Option<TrafficClass>,
+    /// The block that the source address is in.
+    pub src: Option<Cidr>,
+    /// The block that the destination address is in.
+    pub dst: Option<Cidr>,
+    /// The port of either side.
+    pub port: Option<u16>,
+    /// The IANA protocol number.
+    pub protocol: Option<u8>,
+    /// What became of the traffic.
+    pub action: Option<Action>,
+    /// The direction, as the ENI sees it.
+    pub direction: Option<Direction>,
+}
+
+impl Filter {
+    /// Whether the record meets every condition.
+    pub fn matches(&self, record: &impl Fields) -> bool {
+        self.matches_time(record)
+            && wanted(self.eni.map(Value::Eni), record, Field::InterfaceId)
+            && wanted(self.task.as_ref().map(|task| Value::Text(task.as_str())), record, Field::TaskName)
+            && wanted(self.class.map(|class| Value::Text(class.as_str())), record, Field::TrafficClass)
+            && wanted(self.action.map(|action| Value::Text(action.as_str())), record, Field::Action)
+            && wanted(
+                self.direction.map(|direction| Value::Text(direction.as_str())),
+                record,
+                Field::FlowDirection,
+            )
+            && wanted(self.protocol.map(|protocol| Value::Number(protocol.into())), record, Field::Protocol)
+            && wanted_block(self.src, record, Field::SrcAddr)
+            && wanted_block(self.dst, record, Field::DstAddr)
+            && self.port.is_none_or(|port| {
+                let port = Some(Value::Number(port.into()));
+                record.value(Field::SrcPort) == port || record.value(Field::DstPort) == port
+            })
+    }
+
+    fn matches_time(&self, record: &impl Fields) -> bool {
+        if self.since.is_none() && self.until.is_none() {
+            return true;
+        }
+        let Some(Value::Number(end)) = record.value(Field::End) else {
+            return false;
+        };
+        self.since.is_none_or(|since| since <= end) && self.until.is_none_or(|until| end < until)
+    }
+
+    /// Refuses a format that lacks a field which a condition is on: the error names the field and the option.
+    pub fn check(&self, format: &Format) -> Result<(), FlowLogError> {
+        let needs = [
+            (self.since.is_some(), Field::End, "--since"),
+            (self.until.is_some(), Field::End, "--until"),
+            (self.eni.is_some(), Field::InterfaceId, "--eni"),
+            (self.task.is_some(), Field::TaskName, "--task"),
+            (self.class.is_some(), Field::TrafficClass, "--class"),
+            (self.src.is_some(), Field::SrcAddr, "--src"),
+            (self.dst.is_some(), Field::DstAddr, "--dst"),
+            (self.port.is_some(), Field::SrcPort, "--port"),
+            (self.port.is_some(), Field::DstPort, "--port"),
+            (self.protocol.is_some(), Field::Protocol, "--protocol"),
+            (self.action.is_some(), Field::Action, "--action"),
+            (self.direction.is_some(), Field::FlowDirection, "--direction"),
+        ];
+        match needs.into_iter().find(|(needed, field, _)| *needed && !format.contains(*field)) {
+            Some((_, field, needed_by)) => Err(FlowLogError::MissingField { field, needed_by }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn wanted(condition: Option<Value<'_>>, record: &impl Fields, field: Field) -> bool {
+    condition.is_none() || record.value(field) == condition
+}
+
+fn wanted_block(condition: Option<Cidr>, record: &impl Fields, field: Field) -> bool {
+    condition.is_none_or(
+        |block| matches!(record.value(field), Some(Value::Address(address)) if block.contains(address)),
+    )
+}
+
+/// A block of addresses of either family. An address alone is the block of that address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cidr {
+    /// IPv4 addresses.
+    Ipv4(Ipv4Cidr),
+    /// IPv6 addresses.
+    Ipv6(Ipv6Cidr),
+}
+
+impl Cidr {
+    /// Whether the address lies in the block; never, if it is of the other family.
+    pub fn contains(self, address: IpAddr) -> bool {
+        match (self, address) {
+            (Self::Ipv4(block), IpAddr::V4(address)) => block.contains(address),
+            (Self::Ipv6(block), IpAddr::V6(address)) => block.contains(address),
+            (Self::Ipv4(_), IpAddr::V6(_)) | (Self::Ipv6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipv4(block) => block.fmt(f),
+            Self::Ipv6(block) => block.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        match text.parse() {
+            Ok(IpAddr::V4(address)) => Ipv4Cidr::new(address, 32).map(Self::Ipv4),
+            Ok(IpAddr::V6(address)) => Ipv6Cidr::new(address, 128).map(Self::Ipv6),
+            Err(_) if text.contains(':') => text.parse().map(Self::Ipv6),
+            Err(_) => text.parse().map(Self::Ipv4),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test helpers")]
+mod tests {
+    use super::*;
+    use crate::parse::LineParser;
+    use crate::record::Observation;
+    use crate::testing::{any_record, ending_at, line, ssh};
+    use proptest::prelude::*;
+
+    /// A name, and a change to a filter.
+    type Case = (&'static str, fn(&mut Filter));
+
+    const MET: [Case; 13] = [
+        ("nothing", |_| {}),
+        ("since", |filter| filter.since = Some(1_418_530_070)),
+        ("until", |filter| filter.until = Some(1_418_530_071)),
+        ("eni", |filter| filter.eni = "eni-1235b8ca123456789".parse().ok()),
+        ("task", |filter| filter.task = "web-1".parse().ok()),
+        ("class", |filter| filter.class = Some(TrafficClass::Application)),
+        ("src", |filter| filter.src = "172.31.16.139".parse().ok()),
+        ("dst", |filter| filter.dst = "172.31.0.0/16".parse().ok()),
+        ("source port", |filter| filter.port = Some(20641)),
+        ("destination port", |filter| filter.port = Some(22)),
+        ("protocol", |filter| filter.protocol = Some(6)),
+        ("action", |filter| filter.action = Some(Action::Accept)),
+        ("direction", |filter| filter.direction = Some(Direction::Ingress)),
+    ];
+    const UNMET: [Case; 12] = [
+        ("since", |filter| filter.since = Some(1_418_530_071)),
+        ("until", |filter| filter.until = Some(1_418_530_070)),
+        ("eni", |filter| filter.eni = "eni-00000000000000000".parse().ok()),
+        ("task", |filter| filter.task = "web-2".parse().ok()),
+        ("class", |filter| filter.class = Some(TrafficClass::Logs)),
+        ("src", |filter| filter.src = "172.31.16.138".parse().ok()),
+        ("src of the other family", |filter| {
+            filter.src = "::/0".parse().ok();
+        }),
+        ("dst", |filter| filter.dst = "10.0.0.0/8".parse().ok()),
+        ("port", |filter| filter.port = Some(0)),
+        ("protocol", |filter| filter.protocol = Some(17)),
+        ("action", |filter| filter.action = Some(Action::Reject)),
+        ("direction", |filter| filter.direction = Some(Direction::Egress)),
+    ];
+
+    fn filter(set: fn(&mut Filter)) -> Filter {
+        let mut filter = Filter::default();
+        set(&mut filter);
+        filter
+    }
+
+    #[test]
+    fn each_condition_lets_through_and_refuses() {
+        let mut all = Filter::default();
+        for (name, set) in MET {
+            assert!(filter(set).matches(&ssh()), "{name}");
+            set(&mut all);
+        }
+        assert!(all.matches(&ssh()));
+        for (name, set) in UNMET {
+            assert_ne!(filter(set), Filter::default(), "{name}");
+            assert!(!filter(set).matches(&ssh()), "{name}");
+            let mut all_but_one = all.clone();
+            set(&mut all_but_one);
+            assert!(!all_but_one.matches(&ssh()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_record_without_traffic_meets_no_condition_on_traffic() {
+        let mut idle = ssh();
+        idle.observation = Observation::NoData;
+        for (name, set) in MET {
+            let of_the_interface = ["nothing", "since", "until", "eni", "task"].contains(&name);
+            assert_eq!(filter(set).matches(&idle), of_the_interface, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_format_without_a_needed_field_is_refused() {
+        let class = filter(|filter| filter.class = Some(TrafficClass::Logs));
+        assert_eq!(
+            class.check(&Format::default()).unwrap_err().to_string(),
+            "the files do not hold the field `traffic-class` that --class needs"
+        );
+        let version_2 = ["task", "class", "direction"];
+        for (name, set) in MET {
+            assert!(filter(set).check(&Format::complete()).is_ok(), "{name}");
+            assert_eq!(filter(set).check(&Format::default()).is_err(), version_2.contains(&name), "{name}");
+            let none = "${version}".parse().unwrap();
+            assert_eq!(filter(set).check(&none).is_err(), name != "nothing", "{name}");
+        }
+    }
+
+    #[test]
+    fn blocks_are_of_one_family_and_addresses_are_blocks() {
+        for (text, same) in
+            [("10.0.0.5", "10.0.0.5/32"), ("fd00::5", "fd00::5/128"), ("fd00::/56", "fd00::/56")]
+        {
+            assert_eq!(text.parse::<Cidr>().unwrap().to_string(), same);
+        }
+        for text in ["", "10.0.0.5/8", "fd00::5/8", "10.0.0.0/33", "example.com"] {
+            assert!(text.parse::<Cidr>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn adjoining_ranges_share_no_record_and_lose_none(end in 0_u64..2_000, border in 0_u64..2_000) {
+            let record = ending_at(end);
+            let before = Filter { until: Some(border), ..Filter::default() };
+            let after = Filter { since: Some(border), ..Filter::default() };
+            prop_assert!(before.matches(&record) != after.matches(&record));
+        }
+
+        #[test]
+        fn a_record_and_its_line_meet_the_same_conditions(record in any_record(), index in 0..MET.len() + UNMET.len()) {
+            let format = Format::complete();
+            let parsed = LineParser::new(format.clone()).parse(&line(&format, &record)).unwrap();
+            let (_, set) = MET.iter().chain(&UNMET).nth(index).unwrap();
+            prop_assert_eq!(filter(*set).matches(&record), filter(*set).matches(&parsed));
+        }
+    }
+}

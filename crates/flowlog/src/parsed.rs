@@ -1,0 +1,100 @@
+//! A record as it was read from a file.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use enid_model::{EniId, SubnetId, TrafficClass, VpcId};
+
+use crate::field::Field;
+use crate::record::{Action, Direction, IpType, LogStatus};
+use crate::value::{Fields, Value, serialize_fields};
+
+/// A record read back: the fields that its file holds. A field is absent where the file does not hold it, or
+/// holds `-`. Fields that enid can't fill are kept too, so that other writers' files read without loss.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the fields are those of the same name in Field, where they are described")]
+pub struct ParsedRecord {
+    pub account_id: Option<Arc<str>>,
+    pub interface_id: Option<EniId>,
+    pub srcaddr: Option<IpAddr>,
+    pub dstaddr: Option<IpAddr>,
+    pub srcport: Option<u16>,
+    pub dstport: Option<u16>,
+    pub protocol: Option<u8>,
+    pub packets: Option<u64>,
+    pub bytes: Option<u64>,
+    pub start: Option<u64>,
+    pub end: Option<u64>,
+    pub action: Option<Action>,
+    pub log_status: Option<LogStatus>,
+    pub vpc_id: Option<VpcId>,
+    pub subnet_id: Option<SubnetId>,
+    pub instance_id: Option<Arc<str>>,
+    pub tcp_flags: Option<u8>,
+    pub ip_type: Option<IpType>,
+    pub pkt_srcaddr: Option<IpAddr>,
+    pub pkt_dstaddr: Option<IpAddr>,
+    pub region: Option<Arc<str>>,
+    pub az_id: Option<Arc<str>>,
+    pub sublocation_type: Option<Arc<str>>,
+    pub sublocation_id: Option<Arc<str>>,
+    pub pkt_src_aws_service: Option<Arc<str>>,
+    pub pkt_dst_aws_service: Option<Arc<str>>,
+    pub flow_direction: Option<Direction>,
+    pub traffic_path: Option<u8>,
+    pub traffic_class: Option<TrafficClass>,
+    pub task_name: Option<Arc<str>>,
+}
+
+impl Fields for ParsedRecord {
+    fn value(&self, field: Field) -> Option<Value<'_>> {
+        match field {
+            // The format's to tell.
+            Field::Version => None,
+            Field::AccountId => text(self.account_id.as_ref()),
+            Field::InterfaceId => self.interface_id.map(Value::Eni),
+            Field::SrcAddr => self.srcaddr.map(Value::Address),
+            Field::DstAddr => self.dstaddr.map(Value::Address),
+            Field::SrcPort => number(self.srcport),
+            Field::DstPort => number(self.dstport),
+            Field::Protocol => number(self.protocol),
+            Field::Packets => number(self.packets),
+            Field::Bytes => number(self.bytes),
+            Field::Start => number(self.start),
+            Field::End => number(self.end),
+            Field::Action => Some(Value::Text(self.action?.as_str())),
+            Field::LogStatus => Some(Value::Text(self.log_status?.as_str())),
+            Field::VpcId => self.vpc_id.map(Value::Vpc),
+            Field::SubnetId => self.subnet_id.map(Value::Subnet),
+            Field::InstanceId => text(self.instance_id.as_ref()),
+            Field::TcpFlags => number(self.tcp_flags),
+            Field::Type => Some(Value::Text(self.ip_type?.as_str())),
+            Field::PktSrcAddr => self.pkt_srcaddr.map(Value::Address),
+            Field::PktDstAddr => self.pkt_dstaddr.map(Value::Address),
+            Field::Region => text(self.region.as_ref()),
+            Field::AzId => text(self.az_id.as_ref()),
+            Field::SublocationType => text(self.sublocation_type.as_ref()),
+            Field::SublocationId => text(self.sublocation_id.as_ref()),
+            Field::PktSrcAwsService => text(self.pkt_src_aws_service.as_ref()),
+            Field::PktDstAwsService => text(self.pkt_dst_aws_service.as_ref()),
+            Field::FlowDirection => Some(Value::Text(self.flow_direction?.as_str())),
+            Field::TrafficPath => number(self.traffic_path),
+            Field::TrafficClass => Some(Value::Text(self.traffic_class?.as_str())),
+            Field::TaskName => text(self.task_name.as_ref()),
+        }
+    }
+}
+
+impl serde::Serialize for ParsedRecord {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_fields(self, serializer)
+    }
+}
+
+fn text(value: Option<&Arc<str>>) -> Option<Value<'_>> {
+    value.map(|text| Value::Text(text))
+}
+
+fn number<'a>(value: Option<impl Into<u64>>) -> Option<Value<'a>> {
+    value.map(|number| Value::Number(number.into()))
+}
