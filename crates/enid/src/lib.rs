@@ -1,1 +1,35 @@
-//! The ENI daemon.
+//! The ENI daemon: gives every task of a host one elastic network interface, and accounts for every packet.
+//!
+//! [`Daemon`] wires the crates together. A library, so that tests and tools can run it in-process; the program is
+//! `main.rs`.
+
+mod accounting;
+mod addresses;
+mod config;
+mod daemon;
+mod doctor;
+mod eni;
+mod error;
+mod networks;
+mod purge;
+mod reaper;
+mod router;
+mod run;
+mod service;
+mod tasks;
+mod uplink;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use config::{
+    AggregationInterval, Config, ConfigError, EniConfig, FlowLogConfig, FlowTableConfig, Paths,
+};
+pub use daemon::{Daemon, Directories, StartError};
+pub use error::EnidError;
+pub use purge::purge;
+
+/// Locks. A thread that panicked while it held the lock left data as consistent as an error would have: each change
+/// is made in one step.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -46,19 +46,12 @@ impl NetnsError {
     /// For `map_err` on a system call that names a file.
     pub(crate) fn file<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
-        move |source| Self::File {
-            action,
-            path,
-            source: source.into(),
-        }
+        move |source| Self::File { action, path, source: source.into() }
     }
 
     /// For `map_err` on a system call without a file.
     pub(crate) fn system<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| Self::System {
-            action,
-            source: source.into(),
-        }
+        move |source| Self::System { action, source: source.into() }
     }
 
     /// Whether the failure is the kernel saying "no space left": a full disk, or a full tmpfs.

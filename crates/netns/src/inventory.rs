@@ -53,10 +53,7 @@ impl Inventory {
             let _in_runtime = runtime.enter();
             rtnetlink::new_connection().map_err(NetnsError::system("open a netlink socket"))
         })?;
-        Ok(Self {
-            handle,
-            connection: tokio::spawn(connection),
-        })
+        Ok(Self { handle, connection: tokio::spawn(connection) })
     }
 
     /// All links of the namespace.
@@ -64,10 +61,7 @@ impl Inventory {
     /// # Errors
     /// The kernel does not answer.
     pub async fn links(&self) -> Result<Vec<Link>, NetnsError> {
-        let failed = |source| NetnsError::Inventory {
-            action: "list links",
-            source,
-        };
+        let failed = |source| NetnsError::Inventory { action: "list links", source };
         let mut answers = self.handle.link().get().execute();
         let mut links = Vec::new();
         while let Some(message) = answers.next().await {
@@ -86,10 +80,7 @@ impl Inventory {
             Some(Ok(message)) => Ok(Some(link(&message))),
             None => Ok(None),
             Some(Err(rtnetlink::Error::NetlinkError(error))) if error.raw_code() == -libc::ENODEV => Ok(None),
-            Some(Err(source)) => Err(NetnsError::Inventory {
-                action: "look at a link",
-                source,
-            }),
+            Some(Err(source)) => Err(NetnsError::Inventory { action: "look at a link", source }),
         }
     }
 }

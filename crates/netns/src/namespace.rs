@@ -50,9 +50,8 @@ impl Namespace {
     fn unshare() -> Result<Self, NetnsError> {
         // SAFETY: only the network namespace is unshared: no memory, file table or credentials that other threads
         // rely on.
-        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.map_err(NetnsError::system(
-            "make a network namespace (it takes CAP_SYS_ADMIN)",
-        ))?;
+        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
+            .map_err(NetnsError::system("make a network namespace (it takes CAP_SYS_ADMIN)"))?;
         Self::own()
     }
 
@@ -77,10 +76,7 @@ impl Namespace {
         if file_system.f_type != NSFS || kind != libc::CLONE_NEWNET {
             return Err(NetnsError::NotANamespace(path.to_owned()));
         }
-        Ok(Self {
-            file,
-            id: NamespaceId::new(stat.st_ino),
-        })
+        Ok(Self { file, id: NamespaceId::new(stat.st_ino) })
     }
 
     /// Which namespace it is.
@@ -140,17 +136,11 @@ where
             };
             work(namespace)
         };
-        let spawned = thread::Builder::new()
-            .name("enid-netns".to_owned())
-            .spawn_scoped(scope, inside);
+        let spawned = thread::Builder::new().name("enid-netns".to_owned()).spawn_scoped(scope, inside);
         let handle = spawned.map_err(NetnsError::system("start a thread"))?;
         handle.join().unwrap_or_else(|_| {
             let source = io::Error::other("the thread panicked");
-            Err(NetnsError::System {
-                action: "work in a network namespace",
-                source,
-            }
-            .into())
+            Err(NetnsError::System { action: "work in a network namespace", source }.into())
         })
     })
 }
@@ -162,12 +152,7 @@ where
 /// The folder can't be made or mounted.
 pub fn prepare_directory(directory: &Path) -> Result<(), NetnsError> {
     fs::create_dir_all(directory).map_err(NetnsError::file("create", directory))?;
-    let share = || {
-        mount_change(
-            directory,
-            MountPropagationFlags::SHARED | MountPropagationFlags::REC,
-        )
-    };
+    let share = || mount_change(directory, MountPropagationFlags::SHARED | MountPropagationFlags::REC);
     if share().is_ok() {
         return Ok(());
     }

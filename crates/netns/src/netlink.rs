@@ -38,9 +38,7 @@ fn explained(explanation: Option<&str>) -> String {
 
 impl NetlinkError {
     fn is(&self, errors: &[rustix::io::Errno]) -> bool {
-        self.source
-            .raw_os_error()
-            .is_some_and(|code| errors.iter().any(|error| error.raw_os_error() == code))
+        self.source.raw_os_error().is_some_and(|code| errors.iter().any(|error| error.raw_os_error() == code))
     }
 
     /// Whether it says that the object is not there, or not any more.
@@ -74,11 +72,7 @@ impl Netlink {
             Ok::<_, io::Error>(socket)
         };
         let socket = open().map_err(NetnsError::system("open a netlink socket"))?;
-        Ok(Self {
-            socket,
-            sequence: 0,
-            buffer: Vec::with_capacity(2048),
-        })
+        Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(2048) })
     }
 
     /// Sends the requests in one system call, and waits until the kernel has done the last.
@@ -107,9 +101,7 @@ impl Netlink {
 
     fn send_each(&mut self, requests: &[Request]) -> Option<NetlinkError> {
         let first = self.sequence.wrapping_add(1);
-        let last = self
-            .sequence
-            .wrapping_add(u32::try_from(requests.len()).unwrap_or(u32::MAX));
+        let last = self.sequence.wrapping_add(u32::try_from(requests.len()).unwrap_or(u32::MAX));
         if requests.is_empty() {
             return None;
         }
@@ -126,8 +118,7 @@ impl Netlink {
             message.finalize();
             let start = self.buffer.len();
             // Requests in a datagram begin at multiples of four bytes.
-            self.buffer
-                .resize(start + message.buffer_len().next_multiple_of(4), 0);
+            self.buffer.resize(start + message.buffer_len().next_multiple_of(4), 0);
             message.serialize(&mut self.buffer[start..]);
         }
         self.sequence = last;
@@ -191,22 +182,15 @@ impl<'a> Iterator for Answers<'a> {
                 return None;
             }
             let (message, rest) = self.0.split_at(length);
-            self.0 = rest
-                .get(length.next_multiple_of(4) - length..)
-                .unwrap_or_default();
+            self.0 = rest.get(length.next_multiple_of(4) - length..).unwrap_or_default();
             if kind != NLMSG_ERROR {
                 continue;
             }
             let code = read_u32(message, HEADER_LENGTH)?.cast_signed();
             // The error code, then the refused request's header, then the attributes.
-            let attributes = message
-                .get(HEADER_LENGTH + 4 + HEADER_LENGTH..)
-                .filter(|_| flags & NLM_F_ACK_TLVS != 0);
-            return Some(Answer {
-                sequence,
-                code,
-                explanation: attributes.and_then(explanation),
-            });
+            let attributes =
+                message.get(HEADER_LENGTH + 4 + HEADER_LENGTH..).filter(|_| flags & NLM_F_ACK_TLVS != 0);
+            return Some(Answer { sequence, code, explanation: attributes.and_then(explanation) });
         }
     }
 }
@@ -217,9 +201,7 @@ fn explanation(mut attributes: &[u8]) -> Option<&str> {
         let kind = read_u16(attributes, 2)?;
         let value = attributes.get(4..length)?;
         if kind == NLMSGERR_ATTR_MSG {
-            return std::str::from_utf8(value)
-                .ok()
-                .map(|text| text.trim_end_matches('\0'));
+            return std::str::from_utf8(value).ok().map(|text| text.trim_end_matches('\0'));
         }
         attributes = attributes.get(length.next_multiple_of(4)..)?;
     }
@@ -246,10 +228,7 @@ mod tests {
             payload.extend(text.as_bytes());
             payload.push(0);
         }
-        let mut message = u32::try_from(HEADER_LENGTH + payload.len())
-            .unwrap()
-            .to_ne_bytes()
-            .to_vec();
+        let mut message = u32::try_from(HEADER_LENGTH + payload.len()).unwrap().to_ne_bytes().to_vec();
         message.extend(NLMSG_ERROR.to_ne_bytes());
         message.extend(if text.is_some() { NLM_F_ACK_TLVS } else { 0 }.to_ne_bytes());
         message.extend(sequence.to_ne_bytes());
@@ -264,22 +243,8 @@ mod tests {
         let mut datagram = answer(7, -17, Some("Device exists."));
         datagram.extend(answer(8, 0, None));
         let answers: Vec<_> = Answers(&datagram).collect();
-        assert_eq!(
-            answers[0],
-            Answer {
-                sequence: 7,
-                code: -17,
-                explanation: Some("Device exists.")
-            }
-        );
-        assert_eq!(
-            answers[1],
-            Answer {
-                sequence: 8,
-                code: 0,
-                explanation: None
-            }
-        );
+        assert_eq!(answers[0], Answer { sequence: 7, code: -17, explanation: Some("Device exists.") });
+        assert_eq!(answers[1], Answer { sequence: 8, code: 0, explanation: None });
         assert_eq!(answers.len(), 2);
     }
 

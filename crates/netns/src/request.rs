@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use enid_model::{MacAddress, Mtu};
-use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Prop,
 };
@@ -13,7 +13,7 @@ use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::tc::{
     TcAttribute, TcBpfFlags, TcFilterBpf, TcFilterBpfOption, TcHandle, TcMessage, TcOption,
@@ -61,7 +61,7 @@ pub struct LinkEnd {
 pub enum RouteKind {
     /// Sends them out of this device to a neighbour on it.
     Device(u32),
-    /// Sends them out of this device to a gateway on it.
+    /// Sends them out of this device to a gateway, which is on it whether a route says so or not.
     Gateway(u32, IpAddr),
     /// Refuses them with an error to the sender.
     Unreachable,
@@ -83,55 +83,34 @@ pub enum Request {
     DeleteLink { index: u32 },
     /// Deletes all links of a group at once, for the price of one.
     DeleteGroup { group: u32 },
-    /// An address on a link. IPv6 addresses are used at once, without duplicate address detection (RFC 4862 section 5.4).
+    /// An address on a link, whether it is there already or not. It says what the prefix is, and makes no route of it:
+    /// whatever is to be reached over the link has a route of its own. IPv6 addresses are used at once, without
+    /// duplicate address detection (RFC 4862 section 5.4).
     Address { index: u32, address: IpAddr, prefix: u8 },
     /// A neighbour that is never asked for.
-    Neighbour {
-        index: u32,
-        address: IpAddr,
-        mac: MacAddress,
-    },
+    Neighbour { index: u32, address: IpAddr, mac: MacAddress },
     /// A route, in place of one to the same destination if there is one.
-    Route {
-        destination: IpAddr,
-        prefix: u8,
-        kind: RouteKind,
-        source: Option<IpAddr>,
-    },
+    Route { destination: IpAddr, prefix: u8, kind: RouteKind, source: Option<IpAddr> },
     /// Deletes the route to a destination through a device.
-    DeleteRoute {
-        destination: IpAddr,
-        prefix: u8,
-        index: u32,
-    },
+    DeleteRoute { destination: IpAddr, prefix: u8, index: u32 },
     /// The place on a link that classifiers attach to.
     Clsact { index: u32 },
     /// An eBPF classifier in direct action, in place of an earlier one of enid's, atomically.
-    Classifier {
-        index: u32,
-        hook: Hook,
-        program: RawFd,
-        name: &'static str,
-    },
+    Classifier { index: u32, hook: Hook, program: RawFd, name: &'static str },
 }
 
 impl Request {
     /// A classifier on a link: see [`Request::Classifier`]. The program's descriptor must be open until it is sent.
     pub fn classifier(index: u32, hook: Hook, program: BorrowedFd<'_>, name: &'static str) -> Self {
-        Self::Classifier {
-            index,
-            hook,
-            program: program.as_raw_fd(),
-            name,
-        }
+        Self::Classifier { index, hook, program: program.as_raw_fd(), name }
     }
 
     pub(crate) fn flags(&self) -> u16 {
         match self {
-            Self::NewVeth { .. }
-            | Self::AlternativeName { .. }
-            | Self::Address { .. }
-            | Self::Clsact { .. } => NLM_F_CREATE | NLM_F_EXCL,
+            Self::NewVeth { .. } | Self::AlternativeName { .. } | Self::Clsact { .. } => {
+                NLM_F_CREATE | NLM_F_EXCL
+            }
+            Self::Address { .. } => NLM_F_CREATE | NLM_F_REPLACE,
             Self::Neighbour { .. } | Self::Route { .. } | Self::Classifier { .. } => {
                 NLM_F_CREATE | NLM_F_REPLACE
             }
@@ -163,32 +142,22 @@ impl Request {
             Self::DeleteGroup { group } => {
                 RouteNetlinkMessage::DelLink(link(0, vec![LinkAttribute::Group(*group)]))
             }
-            Self::Address {
-                index,
-                address,
-                prefix,
-            } => RouteNetlinkMessage::NewAddress(address_message(*index, *address, *prefix)),
+            Self::Address { index, address, prefix } => {
+                RouteNetlinkMessage::NewAddress(address_message(*index, *address, *prefix))
+            }
             Self::Neighbour { index, address, mac } => {
                 RouteNetlinkMessage::NewNeighbour(neighbour(*index, *address, *mac))
             }
-            Self::Route {
-                destination,
-                prefix,
-                kind,
-                source,
-            } => RouteNetlinkMessage::NewRoute(route(*destination, *prefix, *kind, *source)),
-            Self::DeleteRoute {
-                destination,
-                prefix,
-                index,
-            } => RouteNetlinkMessage::DelRoute(route(*destination, *prefix, RouteKind::Device(*index), None)),
+            Self::Route { destination, prefix, kind, source } => {
+                RouteNetlinkMessage::NewRoute(route(*destination, *prefix, *kind, *source))
+            }
+            Self::DeleteRoute { destination, prefix, index } => {
+                RouteNetlinkMessage::DelRoute(route(*destination, *prefix, RouteKind::Device(*index), None))
+            }
             Self::Clsact { index } => RouteNetlinkMessage::NewQueueDiscipline(clsact(*index)),
-            Self::Classifier {
-                index,
-                hook,
-                program,
-                name,
-            } => RouteNetlinkMessage::NewTrafficFilter(classifier(*index, *hook, *program, name)),
+            Self::Classifier { index, hook, program, name } => {
+                RouteNetlinkMessage::NewTrafficFilter(classifier(*index, *hook, *program, name))
+            }
         }
     }
 }
@@ -202,10 +171,7 @@ fn link(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
 
 fn veth(end: &LinkEnd, peer: &LinkEnd, mtu: Mtu) -> LinkMessage {
     let attributes = |end: &LinkEnd| {
-        let mut attributes = vec![
-            LinkAttribute::IfName(end.name.clone()),
-            LinkAttribute::Mtu(mtu.get()),
-        ];
+        let mut attributes = vec![LinkAttribute::IfName(end.name.clone()), LinkAttribute::Mtu(mtu.get())];
         attributes.extend(end.mac.map(|mac| LinkAttribute::Address(mac.octets().to_vec())));
         attributes.extend(end.namespace.map(LinkAttribute::NetNsFd));
         attributes
@@ -220,11 +186,7 @@ fn veth(end: &LinkEnd, peer: &LinkEnd, mtu: Mtu) -> LinkMessage {
 }
 
 fn family(address: IpAddr) -> AddressFamily {
-    if address.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    }
+    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }
 
 fn address_message(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
@@ -232,10 +194,11 @@ fn address_message(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
     message.header.family = family(address);
     message.header.prefix_len = prefix;
     message.header.index = index;
-    message.header.flags = AddressHeaderFlags::Nodad;
+    let flags = AddressFlags::Nodad | AddressFlags::Noprefixroute;
     message.attributes = vec![
         AddressAttribute::Local(address),
         AddressAttribute::Address(address),
+        AddressAttribute::Flags(flags),
     ];
     message
 }
@@ -270,36 +233,25 @@ fn route(destination: IpAddr, prefix: u8, kind: RouteKind, source: Option<IpAddr
     message.header.table = libc::RT_TABLE_MAIN;
     message.header.protocol = RouteProtocol::Other(ROUTE_PROTOCOL);
     message.header.kind = RouteType::Unicast;
-    let unspecified = [
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    ];
+    let unspecified = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
     if !unspecified.contains(&destination) {
-        message
-            .attributes
-            .push(RouteAttribute::Destination(route_address(destination)));
+        message.attributes.push(RouteAttribute::Destination(route_address(destination)));
     }
     match kind {
         RouteKind::Device(index) => {
             // IPv4 wants to be told that the neighbour is on the link; IPv6 does not look.
-            message.header.scope = if destination.is_ipv4() {
-                RouteScope::Link
-            } else {
-                RouteScope::Universe
-            };
+            message.header.scope =
+                if destination.is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
             message.attributes.push(RouteAttribute::Oif(index));
         }
         RouteKind::Gateway(index, gateway) => {
+            message.header.flags = RouteFlags::Onlink;
             message.attributes.push(RouteAttribute::Oif(index));
-            message
-                .attributes
-                .push(RouteAttribute::Gateway(route_address(gateway)));
+            message.attributes.push(RouteAttribute::Gateway(route_address(gateway)));
         }
         RouteKind::Unreachable => message.header.kind = RouteType::Unreachable,
     }
-    message
-        .attributes
-        .extend(source.map(|source| RouteAttribute::PrefSource(route_address(source))));
+    message.attributes.extend(source.map(|source| RouteAttribute::PrefSource(route_address(source))));
     message
 }
 
@@ -313,15 +265,7 @@ fn tc(index: u32, handle: TcHandle, parent: TcHandle, kind: &str) -> TcMessage {
 }
 
 fn clsact(index: u32) -> TcMessage {
-    tc(
-        index,
-        TcHandle {
-            major: 0xffff,
-            minor: 0,
-        },
-        TcHandle::CLSACT,
-        "clsact",
-    )
+    tc(index, TcHandle { major: 0xffff, minor: 0 }, TcHandle::CLSACT, "clsact")
 }
 
 fn classifier(index: u32, hook: Hook, program: RawFd, name: &str) -> TcMessage {
@@ -353,20 +297,16 @@ impl fmt::Display for Request {
             Self::Group { index, group } => write!(f, "put link {index} in group {group}"),
             Self::DeleteLink { index } => write!(f, "delete link {index}"),
             Self::DeleteGroup { group } => write!(f, "delete the links of group {group}"),
-            Self::Address {
-                index,
-                address,
-                prefix,
-            } => write!(f, "add address {address}/{prefix} to link {index}"),
+            Self::Address { index, address, prefix } => {
+                write!(f, "add address {address}/{prefix} to link {index}")
+            }
             Self::Neighbour { index, address, mac } => {
                 write!(f, "add neighbour {address} at {mac} to link {index}")
             }
-            Self::Route {
-                destination, prefix, ..
-            } => write!(f, "add the route to {destination}/{prefix}"),
-            Self::DeleteRoute {
-                destination, prefix, ..
-            } => write!(f, "delete the route to {destination}/{prefix}"),
+            Self::Route { destination, prefix, .. } => write!(f, "add the route to {destination}/{prefix}"),
+            Self::DeleteRoute { destination, prefix, .. } => {
+                write!(f, "delete the route to {destination}/{prefix}")
+            }
             Self::Clsact { index } => write!(f, "prepare link {index} for classifiers"),
             Self::Classifier { index, hook, .. } => write!(f, "attach the {hook:?} program to link {index}"),
         }

@@ -17,10 +17,7 @@ fn path_of(key: &str) -> PathBuf {
 pub fn set(key: &str, value: &str) -> Result<(), NetnsError> {
     let path = path_of(key);
     // Opened without O_CREAT or O_TRUNC, so that a missing parameter says "not found" and not "permission denied".
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .open(&path)
-        .map_err(NetnsError::file("open", &path))?;
+    let mut file = fs::OpenOptions::new().write(true).open(&path).map_err(NetnsError::file("open", &path))?;
     std::io::Write::write_all(&mut file, value.as_bytes()).map_err(NetnsError::file("write", &path))
 }
 

@@ -25,11 +25,7 @@ impl Named {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("enid-netns-{name}-{}", std::process::id()));
         let netlink = on_thread_in::<_, NetnsError>(Place::New(&path), |_| Netlink::open()).unwrap();
-        Self {
-            namespace: Namespace::open(&path).unwrap(),
-            path,
-            netlink,
-        }
+        Self { namespace: Namespace::open(&path).unwrap(), path, netlink }
     }
 
     fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
@@ -70,18 +66,11 @@ fn a_pair_is_born_in_both_namespaces_and_carries_a_packet() {
         .netlink
         .send(&[
             veth(&task),
-            Request::AlternativeName {
-                index: INDEX,
-                name: "eni-0123456789abcdef0".into(),
-            },
+            Request::AlternativeName { index: INDEX, name: "eni-0123456789abcdef0".into() },
             Request::Clsact { index: INDEX },
             Request::Up { index: 1 },
             Request::Up { index: INDEX },
-            Request::Address {
-                index: 1,
-                address: address(1),
-                prefix: 32,
-            },
+            Request::Address { index: 1, address: address(1), prefix: 32 },
             Request::Route {
                 destination: address(5),
                 prefix: 32,
@@ -98,27 +87,11 @@ fn a_pair_is_born_in_both_namespaces_and_carries_a_packet() {
     let gateway = "fe80::1".parse().unwrap();
     task.netlink
         .send(&[
-            Request::Address {
-                index: INDEX,
-                address: address(5),
-                prefix: 24,
-            },
-            Request::Address {
-                index: INDEX,
-                address: "fd00::5".parse().unwrap(),
-                prefix: 128,
-            },
+            Request::Address { index: INDEX, address: address(5), prefix: 24 },
+            Request::Address { index: INDEX, address: "fd00::5".parse().unwrap(), prefix: 128 },
             Request::Up { index: INDEX },
-            Request::Neighbour {
-                index: INDEX,
-                address: address(1),
-                mac: MacAddress::ROUTER,
-            },
-            Request::Neighbour {
-                index: INDEX,
-                address: gateway,
-                mac: MacAddress::ROUTER,
-            },
+            Request::Neighbour { index: INDEX, address: address(1), mac: MacAddress::ROUTER },
+            Request::Neighbour { index: INDEX, address: gateway, mac: MacAddress::ROUTER },
             Request::Route {
                 destination: Ipv4Addr::UNSPECIFIED.into(),
                 prefix: 0,
@@ -141,21 +114,12 @@ fn a_pair_is_born_in_both_namespaces_and_carries_a_packet() {
         .unwrap_or_else(|error| panic!("{error}"));
 
     let server = router.run(|| UdpSocket::bind("10.0.0.1:7").unwrap());
-    task.run(|| {
-        UdpSocket::bind("10.0.0.5:0")
-            .unwrap()
-            .send_to(&[1; 8973], "10.0.0.1:7")
-            .unwrap()
-    });
+    task.run(|| UdpSocket::bind("10.0.0.5:0").unwrap().send_to(&[1; 8973], "10.0.0.1:7").unwrap());
     let mut buffer = [0; 9001];
     let (length, from) = server.recv_from(&mut buffer).unwrap();
     assert_eq!((length, from.ip()), (8973, address(5)));
-    let refused = task.run(|| {
-        UdpSocket::bind("10.0.0.5:0")
-            .unwrap()
-            .send_to(&[1], "169.254.169.254:80")
-            .unwrap_err()
-    });
+    let refused =
+        task.run(|| UdpSocket::bind("10.0.0.5:0").unwrap().send_to(&[1], "169.254.169.254:80").unwrap_err());
     assert_eq!(refused.kind(), std::io::ErrorKind::HostUnreachable);
 }
 
@@ -164,11 +128,7 @@ fn a_refusal_says_what_and_why() {
     let mut router = Named::new("refusal-router");
     let task = Named::new("refusal-task");
     router.netlink.send(&[veth(&task)]).unwrap();
-    let error = router
-        .netlink
-        .send(&[veth(&task), Request::Up { index: INDEX }])
-        .unwrap_err()
-        .to_string();
+    let error = router.netlink.send(&[veth(&task), Request::Up { index: INDEX }]).unwrap_err().to_string();
     assert!(
         error.starts_with("the kernel refused to create the veth pair eni1 and eth0: File exists"),
         "{error}"
@@ -176,16 +136,9 @@ fn a_refusal_says_what_and_why() {
     // What is gone is no error for a removal, and is for everything else.
     router
         .netlink
-        .send_removals(&[
-            Request::DeleteLink { index: INDEX },
-            Request::DeleteLink { index: INDEX },
-        ])
+        .send_removals(&[Request::DeleteLink { index: INDEX }, Request::DeleteLink { index: INDEX }])
         .unwrap();
-    let error = router
-        .netlink
-        .send(&[Request::Up { index: INDEX }])
-        .unwrap_err()
-        .to_string();
+    let error = router.netlink.send(&[Request::Up { index: INDEX }]).unwrap_err().to_string();
     assert!(error.contains("No such device"), "{error}");
 }
 
@@ -193,20 +146,8 @@ fn a_refusal_says_what_and_why() {
 fn a_group_is_deleted_at_once() {
     let mut router = Named::new("group-router");
     let task = Named::new("group-task");
-    router
-        .netlink
-        .send(&[
-            veth(&task),
-            Request::Group {
-                index: INDEX,
-                group: 77,
-            },
-        ])
-        .unwrap();
-    router
-        .netlink
-        .send(&[Request::DeleteGroup { group: 77 }])
-        .unwrap();
+    router.netlink.send(&[veth(&task), Request::Group { index: INDEX, group: 77 }]).unwrap();
+    router.netlink.send(&[Request::DeleteGroup { group: 77 }]).unwrap();
     let names = task.run(|| std::fs::read_to_string("/proc/thread-self/net/dev").unwrap());
     assert!(!names.contains("eth0"), "{names}");
 }
@@ -216,19 +157,10 @@ fn the_inventory_lists_links_and_knows_what_is_gone() {
     let mut router = Named::new("inventory-router");
     let task = Named::new("inventory-task");
     router.netlink.send(&[veth(&task)]).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     runtime.block_on(async {
         let inventory = Inventory::open(&router.namespace).unwrap();
-        let names: Vec<String> = inventory
-            .links()
-            .await
-            .unwrap()
-            .into_iter()
-            .map(|link| link.name)
-            .collect();
+        let names: Vec<String> = inventory.links().await.unwrap().into_iter().map(|link| link.name).collect();
         assert_eq!(names, ["lo", "eni1"]);
         assert_eq!(inventory.link(INDEX).await.unwrap().unwrap().mtu, 9001);
         assert_eq!(inventory.link(INDEX + 1).await.unwrap(), None);
@@ -256,13 +188,6 @@ fn parameters_are_those_of_the_namespace() {
         sysctl::get("ipv4/ip_forward").unwrap()
     });
     assert_eq!(forwarding, "1");
-    let error = named.run(|| {
-        sysctl::set("ipv4/conf/none/rp_filter", "0")
-            .unwrap_err()
-            .to_string()
-    });
-    assert!(
-        error.contains("/proc/sys/net/ipv4/conf/none/rp_filter"),
-        "{error}"
-    );
+    let error = named.run(|| sysctl::set("ipv4/conf/none/rp_filter", "0").unwrap_err().to_string());
+    assert!(error.contains("/proc/sys/net/ipv4/conf/none/rp_filter"), "{error}");
 }

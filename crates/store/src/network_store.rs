@@ -24,9 +24,7 @@ impl NetworkStore {
     /// # Errors
     /// The file can't be opened, or another daemon has it open.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self {
-            file: DatabaseFile::open(path)?,
-        })
+        Ok(Self { file: DatabaseFile::open(path)? })
     }
 
     /// What was declared last; nothing if nothing ever was.
@@ -42,7 +40,6 @@ impl NetworkStore {
     /// # Errors
     /// The file can't be written; then nothing has changed.
     pub fn save(&self, networks: &impl Serialize) -> Result<(), StoreError> {
-        self.file
-            .write(|transaction| transaction.put(NETWORKS, KEY, networks))
+        self.file.write(|transaction| transaction.put(NETWORKS, KEY, networks))
     }
 }

@@ -63,9 +63,7 @@ impl RunStore {
     /// # Errors
     /// The file can't be opened, or another daemon has it open.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self {
-            file: DatabaseFile::open(path)?,
-        })
+        Ok(Self { file: DatabaseFile::open(path)? })
     }
 
     /// Writes a new task, whose ENI number is from now on the last that was given out.
@@ -85,8 +83,7 @@ impl RunStore {
     /// # Errors
     /// The file can't be written; then nothing has changed.
     pub fn update_task(&self, record: &TaskRecord) -> Result<(), StoreError> {
-        self.file
-            .write(|transaction| transaction.put(TASKS, record.task.eni.number.get(), record))
+        self.file.write(|transaction| transaction.put(TASKS, record.task.eni.number.get(), record))
     }
 
     /// Forgets tasks, all of them or none.
@@ -95,9 +92,7 @@ impl RunStore {
     /// The file can't be written; then nothing has changed.
     pub fn remove_tasks(&self, numbers: &[EniNumber]) -> Result<(), StoreError> {
         self.file.write(|transaction| {
-            numbers
-                .iter()
-                .try_for_each(|number| transaction.remove(TASKS, number.get()))
+            numbers.iter().try_for_each(|number| transaction.remove(TASKS, number.get()))
         })
     }
 
@@ -122,8 +117,7 @@ impl RunStore {
     /// # Errors
     /// The file can't be written; then nothing has changed.
     pub fn put_router(&self, record: &RouterRecord) -> Result<(), StoreError> {
-        self.file
-            .write(|transaction| transaction.put(ROUTERS, record.vpc.to_string().as_str(), record))
+        self.file.write(|transaction| transaction.put(ROUTERS, record.vpc.to_string().as_str(), record))
     }
 
     /// Forgets a router.
@@ -131,8 +125,7 @@ impl RunStore {
     /// # Errors
     /// The file can't be written; then nothing has changed.
     pub fn remove_router(&self, vpc: VpcId) -> Result<(), StoreError> {
-        self.file
-            .write(|transaction| transaction.remove(ROUTERS, vpc.to_string().as_str()))
+        self.file.write(|transaction| transaction.remove(ROUTERS, vpc.to_string().as_str()))
     }
 
     /// All routers.
@@ -157,10 +150,7 @@ mod tests {
             vpc: VpcId::random(),
             subnet: SubnetId::random(),
             mac: MacAddress::random(),
-            addresses: EniAddresses {
-                ipv4: Some([10, 0, 0, 4].into()),
-                ipv6: None,
-            },
+            addresses: EniAddresses { ipv4: Some([10, 0, 0, 4].into()), ipv6: None },
             mtu: Mtu::JUMBO,
             security_groups: Vec::new(),
         };
@@ -171,11 +161,7 @@ mod tests {
             netns_adopted: false,
             eni,
         };
-        TaskRecord {
-            task,
-            state: TaskState::Creating,
-            namespace: None,
-        }
+        TaskRecord { task, state: TaskState::Creating, namespace: None }
     }
 
     #[test]
@@ -189,22 +175,11 @@ mod tests {
             assert_eq!(store.last_eni_number().unwrap(), None);
             store.add_task(&first).unwrap();
             store.add_task(&second).unwrap();
-            store
-                .update_task(&TaskRecord {
-                    state: TaskState::Ready,
-                    ..first.clone()
-                })
-                .unwrap();
+            store.update_task(&TaskRecord { state: TaskState::Ready, ..first.clone() }).unwrap();
             store.remove_tasks(&[second.task.eni.number]).unwrap();
         }
         let store = RunStore::open(&path).unwrap();
-        assert_eq!(
-            store.tasks().unwrap(),
-            [TaskRecord {
-                state: TaskState::Ready,
-                ..first
-            }]
-        );
+        assert_eq!(store.tasks().unwrap(), [TaskRecord { state: TaskState::Ready, ..first }]);
         assert_eq!(store.last_eni_number().unwrap(), Some(second.task.eni.number));
     }
 
@@ -222,12 +197,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = RunStore::open(&directory.path().join("run.redb")).unwrap();
         let vpc = VpcId::random();
-        let router = RouterRecord {
-            vpc,
-            netns: "/run/netns/r".into(),
-            namespace: None,
-            uplink_number: 3,
-        };
+        let router = RouterRecord { vpc, netns: "/run/netns/r".into(), namespace: None, uplink_number: 3 };
         store.put_router(&router).unwrap();
         assert_eq!(store.routers().unwrap(), [router]);
         store.remove_router(vpc).unwrap();

@@ -21,10 +21,7 @@ impl DatabaseFile {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let database = Builder::new().set_cache_size(CACHE_SIZE).create(path);
         let database = database.map_err(|error| failed("open", path, error))?;
-        Ok(Self {
-            database,
-            path: path.to_owned(),
-        })
+        Ok(Self { database, path: path.to_owned() })
     }
 
     /// Runs `work` in one transaction that is on disk when this returns, or did not happen.
@@ -32,18 +29,11 @@ impl DatabaseFile {
         &self,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let transaction = self
-            .database
-            .begin_write()
-            .map_err(|error| failed("write to", &self.path, error))?;
-        let mut open = Transaction {
-            transaction,
-            path: &self.path,
-        };
+        let transaction =
+            self.database.begin_write().map_err(|error| failed("write to", &self.path, error))?;
+        let mut open = Transaction { transaction, path: &self.path };
         work(&mut open)?;
-        open.transaction
-            .commit()
-            .map_err(|error| failed("write to", &self.path, error))
+        open.transaction.commit().map_err(|error| failed("write to", &self.path, error))
     }
 
     /// All values of a table, in the order of their keys; none if there is no such table yet.
@@ -80,10 +70,10 @@ pub(crate) struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    pub(crate) fn put<'k, K: Key + 'static>(
+    pub(crate) fn put<K: Key + 'static>(
         &mut self,
         table: TableDefinition<'static, K, &'static [u8]>,
-        key: K::SelfType<'k>,
+        key: K::SelfType<'_>,
         value: &impl Serialize,
     ) -> Result<(), StoreError> {
         let unreadable = |source| StoreError::Value {
@@ -99,10 +89,10 @@ impl Transaction<'_> {
         put().map_err(|error| failed("write to", self.path, error))
     }
 
-    pub(crate) fn remove<'k, K: Key + 'static>(
+    pub(crate) fn remove<K: Key + 'static>(
         &mut self,
         table: TableDefinition<'static, K, &'static [u8]>,
-        key: K::SelfType<'k>,
+        key: K::SelfType<'_>,
     ) -> Result<(), StoreError> {
         let remove = || -> Result<(), redb::Error> {
             self.transaction.open_table(table)?.remove(key)?;
@@ -113,9 +103,5 @@ impl Transaction<'_> {
 }
 
 fn failed(action: &'static str, path: &Path, error: impl Into<redb::Error>) -> StoreError {
-    StoreError::Database {
-        action,
-        path: path.to_owned(),
-        source: Box::new(error.into()),
-    }
+    StoreError::Database { action, path: path.to_owned(), source: Box::new(error.into()) }
 }

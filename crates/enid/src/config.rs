@@ -1,0 +1,225 @@
+//! The daemon's configuration: command-line paths, and an optional TOML file.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use enid_flowlog::Format;
+use enid_model::{ModelError, Mtu, Name};
+use serde::Deserialize;
+
+/// Everything the daemon can be told. What a file leaves out keeps its default.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Of records' `account-id`; `unknown` where absent, as the record format has it.
+    pub account_id: Option<Name>,
+    /// Of records' `region`; `local` where absent.
+    pub region: Option<Name>,
+    /// The group that may use the socket besides root.
+    pub socket_group: Option<String>,
+    /// Flow logs.
+    pub flow_log: FlowLogConfig,
+    /// The flow table.
+    pub flow_table: FlowTableConfig,
+    /// ENIs.
+    pub eni: EniConfig,
+    /// Where things are.
+    pub paths: Paths,
+}
+
+/// How flow records are written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlowLogConfig {
+    /// The aggregation interval, 1 to 600 s.
+    pub aggregation_interval_seconds: AggregationInterval,
+    /// The fields of a record, as `${srcaddr} ${dstaddr} …`.
+    #[serde(deserialize_with = "format_from_text")]
+    pub format: Format,
+    /// The most that complete records may take on disk, in bytes; the oldest files go first.
+    pub record_directory_bytes: u64,
+}
+
+/// The flow table's size.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlowTableConfig {
+    /// The most flow entries of all ENIs together.
+    pub capacity: u32,
+}
+
+/// What ENIs are like.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EniConfig {
+    /// The most ENIs on this host; a power of two.
+    pub capacity: u32,
+    /// The MTU of an ENI whose creator asks for none.
+    pub mtu: Mtu,
+}
+
+/// Where the daemon's things are. Each can be set, so that one machine can run several hosts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Paths {
+    /// Named network namespaces.
+    pub netns: PathBuf,
+    /// Pinned programs and maps: a folder in a bpf file system.
+    pub bpf: PathBuf,
+    /// Cgroups of classed commands: a folder in a cgroup2 file system. Found by itself where absent.
+    pub cgroup: Option<PathBuf>,
+}
+
+/// The time over which a flow's packets make one record: 1 to 600 seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct AggregationInterval(Duration);
+
+impl AggregationInterval {
+    /// As a length of time.
+    pub const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for AggregationInterval {
+    type Error = String;
+
+    fn try_from(seconds: u64) -> Result<Self, String> {
+        if !(1..=600).contains(&seconds) {
+            return Err(format!("an aggregation interval of {seconds} s is out of range: 1 to 600"));
+        }
+        Ok(Self(Duration::from_secs(seconds)))
+    }
+}
+
+fn format_from_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Format, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+impl Default for FlowLogConfig {
+    fn default() -> Self {
+        Self {
+            aggregation_interval_seconds: AggregationInterval(Duration::from_mins(1)),
+            format: Format::default(),
+            record_directory_bytes: 1 << 30,
+        }
+    }
+}
+
+impl Default for FlowTableConfig {
+    fn default() -> Self {
+        Self { capacity: 1 << 20 }
+    }
+}
+
+impl Default for EniConfig {
+    fn default() -> Self {
+        Self { capacity: 4096, mtu: Mtu::JUMBO }
+    }
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self { netns: "/run/netns".into(), bpf: "/sys/fs/bpf/enid".into(), cgroup: None }
+    }
+}
+
+/// A configuration file that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It can't be read.
+    #[error("can't read the configuration {path}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// It is not right.
+    #[error("{path}:{line}: {message}")]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// It can't be read, or a value is wrong: then the error names the line.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// The account of records.
+    pub(crate) fn account(&self) -> Result<Name, ModelError> {
+        self.account_id.clone().map_or_else(|| "unknown".parse(), Ok)
+    }
+
+    /// The region of records.
+    pub(crate) fn region(&self) -> Result<Name, ModelError> {
+        self.region.clone().map_or_else(|| "local".parse(), Ok)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let content = |line, message| ConfigError::Content { path: path.to_owned(), line, message };
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+            content(line, error.message().to_owned())
+        })?;
+        if !config.eni.capacity.is_power_of_two() {
+            let message = format!("eni.capacity is {}, and must be a power of two", config.eni.capacity);
+            return Err(content(line_of(text, "capacity"), message));
+        }
+        Ok(config)
+    }
+}
+
+fn line_of(text: &str, key: &str) -> usize {
+    1 + text.lines().position(|line| line.trim_start().starts_with(key)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Config::parse(text, "enid.toml".as_ref()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_left_out_keeps_its_default() {
+        let config =
+            Config::parse("region = \"eu\"\n[flow_log]\naggregation_interval_seconds = 5\n", "".as_ref())
+                .unwrap();
+        assert_eq!(config.region().unwrap().as_str(), "eu");
+        assert_eq!(config.account().unwrap().as_str(), "unknown");
+        assert_eq!(config.flow_log.aggregation_interval_seconds.get(), Duration::from_secs(5));
+        assert_eq!(config.flow_log.format, Format::default());
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        assert!(error("a = 1").starts_with("enid.toml:1: unknown field `a`"), "{}", error("a = 1"));
+        let text = "region = \"eu\"\n[flow_log]\naggregation_interval_seconds = 601\n";
+        assert_eq!(error(text), "enid.toml:3: an aggregation interval of 601 s is out of range: 1 to 600");
+        let text = "\n[eni]\ncapacity = 3\n";
+        assert_eq!(error(text), "enid.toml:3: eni.capacity is 3, and must be a power of two");
+        assert!(
+            error("\n[eni]\nmtu = 9002").contains("MTU 9002 is out of range"),
+            "{}",
+            error("\n[eni]\nmtu = 9002")
+        );
+        assert!(error("\n[flow_log]\nformat = \"${nope}\"").starts_with("enid.toml:3: "));
+    }
+}

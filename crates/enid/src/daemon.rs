@@ -1,0 +1,261 @@
+//! The daemon's life: taking up what an earlier one left, serving, stopping.
+
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream as BlockingUnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use enid_api::v1::flow_service_server::FlowServiceServer;
+use enid_api::v1::host_service_server::HostServiceServer;
+use enid_api::v1::network_service_server::NetworkServiceServer;
+use enid_api::v1::task_service_server::TaskServiceServer;
+use enid_datapath::{Datapath, DatapathConfig};
+use enid_netns::Namespace;
+use enid_store::{NetworkStore, RunStore, TaskRecord};
+use tokio::net::UnixListener;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+
+use crate::accounting::Accounting;
+use crate::config::Config;
+use crate::doctor::{self, Doctor};
+use crate::networks::NetworkState;
+use crate::router::Routers;
+use crate::run::{Runs, find_cgroup_directory};
+use crate::service::{FlowApi, HostApi, NetworkApi, TaskApi};
+use crate::tasks::{BusyNames, State, Tasks};
+use crate::{EnidError, reaper};
+
+/// Where a daemon keeps what it has.
+#[derive(Debug, Clone)]
+pub struct Directories {
+    /// What only matters while the host is up: a tmpfs.
+    pub run: PathBuf,
+    /// What must survive a reboot.
+    pub state: PathBuf,
+}
+
+impl Directories {
+    /// The socket that the daemon serves.
+    pub fn socket(&self) -> PathBuf {
+        self.run.join("enid.sock")
+    }
+
+    pub(crate) fn run_store(&self) -> PathBuf {
+        self.run.join("run.redb")
+    }
+
+    pub(crate) fn network_store(&self) -> PathBuf {
+        self.state.join("networks.redb")
+    }
+
+    pub(crate) fn exported(&self) -> PathBuf {
+        self.run.join("exported")
+    }
+
+    pub(crate) fn etc(&self) -> PathBuf {
+        self.run.join("etc")
+    }
+}
+
+/// Why a daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The caller is not root.
+    #[error("enid needs to be root: it makes network namespaces and loads eBPF programs")]
+    NotRoot,
+    /// The kernel lacks what is needed.
+    #[error("this kernel can't run enid: {}", .0.join("; "))]
+    Kernel(Vec<String>),
+    /// Another daemon serves the socket.
+    #[error("another daemon listens on {0}; stop it, or give this one another --run-dir")]
+    Running(PathBuf),
+    /// The group of the socket does not exist.
+    #[error("there is no group `{0}`, which the configuration names as socket_group")]
+    NoGroup(String),
+    /// Something else failed.
+    #[error(transparent)]
+    Failed(#[from] EnidError),
+}
+
+/// A daemon that is ready to serve.
+#[derive(Debug)]
+pub struct Daemon {
+    listener: UnixListener,
+    tasks: Arc<Tasks>,
+    runs: Arc<Runs>,
+    doctor: Arc<Doctor>,
+    deleted: mpsc::UnboundedReceiver<TaskRecord>,
+}
+
+impl Daemon {
+    /// Takes up what an earlier daemon left in these directories, and listens.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: &Config, directories: &Directories) -> Result<Self, StartError> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(StartError::NotRoot);
+        }
+        let missing = doctor::missing_features();
+        if !missing.is_empty() {
+            return Err(StartError::Kernel(missing));
+        }
+        for directory in [&directories.run, &directories.state] {
+            std::fs::create_dir_all(directory).map_err(EnidError::file("create", directory))?;
+        }
+        let listener = listen(&directories.socket(), config.socket_group.as_deref())?;
+        let (config, directories) = (config.clone(), directories.clone());
+        let runtime = Handle::current();
+        let taken_up = tokio::task::spawn_blocking(move || take_up(&config, &directories, runtime)).await;
+        let (tasks, runs, doctor, deleted) = taken_up.map_err(|_| EnidError::Stopping)??;
+        Ok(Self { listener, tasks, runs, doctor, deleted })
+    }
+
+    /// Serves until `stop` is done, then closes the interval so that what was counted is written. Tasks and their
+    /// traffic go on without the daemon.
+    ///
+    /// # Errors
+    /// The socket can't be served.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), tonic::transport::Error> {
+        let (stopping, mut stopped) = watch::channel(false);
+        let intervals =
+            tokio::spawn(close_intervals(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
+        let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
+        let served = Server::builder()
+            .add_service(NetworkServiceServer::new(NetworkApi { tasks: Arc::clone(&self.tasks) }))
+            .add_service(TaskServiceServer::new(TaskApi { tasks: Arc::clone(&self.tasks), runs: self.runs }))
+            .add_service(FlowServiceServer::new(FlowApi { tasks: Arc::clone(&self.tasks) }))
+            .add_service(HostServiceServer::new(HostApi { doctor: self.doctor }))
+            .serve_with_incoming_shutdown(UnixListenerStream::new(self.listener), async {
+                tokio::select! {
+                    () = stop => {}
+                    _ = stopped.wait_for(|stopping| *stopping) => {}
+                }
+            })
+            .await;
+        // Nobody is left to listen.
+        let _ = stopping.send(true);
+        // What the reaper has not taken away yet is on record for the next daemon.
+        reaper.abort();
+        if let Err(error) = intervals.await {
+            tracing::error!(%error, "the last interval was not closed");
+        }
+        served
+    }
+}
+
+type TakenUp = (Arc<Tasks>, Arc<Runs>, Arc<Doctor>, mpsc::UnboundedReceiver<TaskRecord>);
+
+fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Result<TakenUp, EnidError> {
+    let paths = &config.paths;
+    enid_netns::prepare_directory(&paths.netns)?;
+    let cgroup_directory = match &paths.cgroup {
+        Some(path) => path.clone(),
+        None => find_cgroup_directory()?,
+    };
+    std::fs::create_dir_all(&cgroup_directory).map_err(EnidError::file("create", &cgroup_directory))?;
+    let store = Arc::new(RunStore::open(&directories.run_store())?);
+    let networks = Arc::new(NetworkState::restore(NetworkStore::open(&directories.network_store())?)?);
+    let datapath = Arc::new(Datapath::load(&DatapathConfig {
+        pin_directory: paths.bpf.clone(),
+        flow_capacity: config.flow_table.capacity,
+        eni_capacity: config.eni.capacity,
+    })?);
+    let accounting =
+        Arc::new(Accounting::open(config, directories, Arc::clone(&datapath), Arc::clone(&networks))?);
+    let routers = Arc::new(Routers::restore(Arc::clone(&store), paths.netns.clone())?);
+    let (state, leftovers) = State::restore(&store, config.eni.capacity)?;
+    let (reaper, deleted) = mpsc::unbounded_channel();
+    let runs = Arc::new(Runs {
+        datapath: Arc::clone(&datapath),
+        networks: Arc::clone(&networks),
+        cgroup_directory: cgroup_directory.clone(),
+        etc_directory: directories.etc(),
+    });
+    let tasks = Arc::new(Tasks {
+        store,
+        datapath,
+        routers,
+        networks,
+        accounting,
+        netns_directory: paths.netns.clone(),
+        eni_capacity: config.eni.capacity,
+        default_mtu: config.eni.mtu,
+        host_namespace: Namespace::own()?.id(),
+        state: Mutex::new(state),
+        busy: BusyNames::default(),
+        reaper,
+    });
+    tasks.upgrade();
+    for record in leftovers {
+        tracing::warn!(task = %record.task.name, eni = %record.task.eni.id, state = ?record.state, "taking away what is left of a task");
+        tasks.dismantle(record);
+    }
+    let doctor = Arc::new(Doctor {
+        tasks: Arc::clone(&tasks),
+        run_directory: directories.run.clone(),
+        bpf_directory: paths.bpf.clone(),
+        cgroup_directory,
+        runtime,
+    });
+    Ok((tasks, runs, doctor, deleted))
+}
+
+/// Closes each aggregation interval when its time has come, and the last one when the daemon stops.
+async fn close_intervals(accounting: Arc<Accounting>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let stopping = tokio::select! {
+            () = tokio::time::sleep(accounting.until_interval_ends()) => false,
+            _ = stopped.wait_for(|stopping| *stopping) => true,
+        };
+        let closing = Arc::clone(&accounting);
+        match tokio::task::spawn_blocking(move || closing.close_interval()).await {
+            Ok(Ok(records)) => tracing::debug!(records, "closed an interval"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "an interval's records could not be written; the next interval has them");
+            }
+            Err(error) => tracing::error!(%error, "closing an interval failed"),
+        }
+        if stopping {
+            return;
+        }
+    }
+}
+
+/// Listens on the socket, which root may use, and the group where one is named. A socket that nobody listens on any
+/// more is replaced.
+fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, StartError> {
+    if BlockingUnixStream::connect(path).is_ok() {
+        return Err(StartError::Running(path.to_owned()));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(EnidError::file("remove the stale socket", path)(error).into());
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(EnidError::file("listen on", path))?;
+    let gid = group.map(group_id).transpose()?;
+    std::os::unix::fs::chown(path, None, gid).map_err(EnidError::file("change the group of", path))?;
+    let mode = std::fs::Permissions::from_mode(0o660);
+    std::fs::set_permissions(path, mode).map_err(EnidError::file("change the mode of", path))?;
+    Ok(listener)
+}
+
+/// A group's number, from `/etc/group` (group(5)).
+fn group_id(name: &str) -> Result<u32, StartError> {
+    let path = "/etc/group";
+    let groups = std::fs::read_to_string(path).map_err(EnidError::file("read", path))?;
+    groups
+        .lines()
+        .find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
+        })
+        .ok_or_else(|| StartError::NoGroup(name.to_owned()))
+}

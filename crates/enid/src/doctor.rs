@@ -1,0 +1,251 @@
+//! The doctor: what this host offers, what is missing, what is leaked.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use enid_model::Uplink;
+use enid_netns::Inventory;
+use tokio::runtime::Handle;
+
+use crate::tasks::Tasks;
+
+/// What the programs and the set-up need of a kernel, each with the version that brought it.
+const NEEDS: [(&str, (u32, u32)); 6] = [
+    ("interface indexes of choice for both ends of a veth pair", (3, 7)),
+    ("classifiers in direct action on clsact", (4, 5)),
+    ("a cgroup's id seen from a packet (bpf_skb_cgroup_id)", (4, 18)),
+    ("alternative names of links", (5, 5)),
+    ("reading maps in batches (BPF_MAP_LOOKUP_BATCH)", (5, 6)),
+    ("atomic exchange in programs, and the coarse clock", (5, 12)),
+];
+
+/// `TMPFS_MAGIC` and `BPF_FS_MAGIC` of linux/magic.h.
+const TMPFS: i64 = 0x0102_1994;
+const BPF_FS: i64 = 0xcafe_4a11;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Severity {
+    Ok,
+    Warning,
+    Failure,
+}
+
+impl Severity {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) subject: String,
+    pub(crate) severity: Severity,
+    pub(crate) detail: String,
+}
+
+fn finding(subject: impl Into<String>, severity: Severity, detail: impl Into<String>) -> Finding {
+    Finding { subject: subject.into(), severity, detail: detail.into() }
+}
+
+/// Looks at the host for the daemon.
+#[derive(Debug)]
+pub(crate) struct Doctor {
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) run_directory: PathBuf,
+    pub(crate) bpf_directory: PathBuf,
+    pub(crate) cgroup_directory: PathBuf,
+    pub(crate) runtime: Handle,
+}
+
+impl Doctor {
+    /// Everything that was looked at, the bad first. It blocks.
+    pub(crate) fn examine(&self) -> Vec<Finding> {
+        let mut findings = kernel(&kernel_release());
+        findings.push(self.run_directory());
+        findings.push(file_system(&self.bpf_directory, BPF_FS, "bpf", "mount -t bpf bpf /sys/fs/bpf"));
+        findings.push(if self.cgroup_directory.exists() {
+            finding("cgroup2", Severity::Ok, self.cgroup_directory.display().to_string())
+        } else {
+            finding("cgroup2", Severity::Failure, format!("{} is not there", self.cgroup_directory.display()))
+        });
+        findings.extend(self.nftables());
+        findings.extend(self.tasks());
+        findings.extend(self.leaks());
+        findings.sort_by_key(|finding| match finding.severity {
+            Severity::Failure => 0,
+            Severity::Warning => 1,
+            Severity::Ok => 2,
+        });
+        findings
+    }
+
+    fn run_directory(&self) -> Finding {
+        let path = self.run_directory.display();
+        match rustix::fs::statfs(&self.run_directory) {
+            Ok(stat) if stat.f_type == TMPFS => {
+                finding("run directory", Severity::Ok, format!("{path} is a tmpfs"))
+            }
+            Ok(_) => finding(
+                "run directory",
+                Severity::Warning,
+                format!(
+                    "{path} is on disk, so each create waits for it twice: put it on a tmpfs (--run-dir)"
+                ),
+            ),
+            Err(error) => finding("run directory", Severity::Failure, format!("{path}: {error}")),
+        }
+    }
+
+    fn nftables(&self) -> Option<Finding> {
+        let current = self.tasks.networks.current();
+        current.vpcs().iter().find(|vpc| vpc.uplink == Uplink::Nat)?;
+        let found = Command::new("nft").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        Some(match found {
+            Ok(status) if status.success() => {
+                finding("nftables", Severity::Ok, "nft is there for the uplink nat")
+            }
+            _ => finding("nftables", Severity::Failure, "the uplink nat needs `nft`: install nftables"),
+        })
+    }
+
+    fn tasks(&self) -> Vec<Finding> {
+        let tasks = self.tasks.list();
+        let broken = |record: &enid_store::TaskRecord| {
+            let task = &record.task;
+            let subject = || format!("task {}", task.name);
+            let there = enid_netns::Namespace::open(&task.netns).ok().map(|namespace| namespace.id());
+            if there != record.namespace {
+                let detail = format!("its namespace {} is gone; delete the task", task.netns.display());
+                return Some(finding(subject(), Severity::Failure, detail));
+            }
+            let Some(router) = self.tasks.routers.get(task.eni.vpc) else {
+                return Some(finding(
+                    subject(),
+                    Severity::Failure,
+                    "its VPC's router is gone; delete the task",
+                ));
+            };
+            match self.links(&router) {
+                Ok(links) if links.contains(&task.eni.number.get()) => None,
+                Ok(_) => {
+                    Some(finding(subject(), Severity::Failure, "its ENI's link is gone; delete the task"))
+                }
+                Err(error) => Some(finding(subject(), Severity::Failure, error.to_string())),
+            }
+        };
+        let mut findings: Vec<Finding> = tasks.iter().filter_map(broken).collect();
+        if findings.is_empty() {
+            findings.push(finding(
+                "tasks",
+                Severity::Ok,
+                format!("{} tasks, each with its ENI", tasks.len()),
+            ));
+        }
+        findings
+    }
+
+    fn links(&self, router: &crate::router::Router) -> Result<HashSet<u32>, enid_netns::NetnsError> {
+        let _in_runtime = self.runtime.enter();
+        let inventory = Inventory::open(router.namespace())?;
+        let links = self.runtime.block_on(inventory.links())?;
+        Ok(links.into_iter().map(|link| link.index).collect())
+    }
+
+    /// Host ends without a task. What was deleted a moment ago is not leaked: the reaper is at it.
+    fn leaks(&self) -> Vec<Finding> {
+        let mut leaked = Vec::new();
+        for router in self.tasks.routers.all() {
+            let Ok(links) = self.links(&router) else { continue };
+            let enis = links.into_iter().filter(|index| *index >= enid_model::EniNumber::MIN.get());
+            leaked.extend(enis.filter(|index| !self.tasks.is_known(*index)));
+        }
+        if leaked.is_empty() {
+            return vec![finding("leaks", Severity::Ok, "no ENI without a task")];
+        }
+        let detail = format!("links of no task: {leaked:?}; `enid purge` takes everything away");
+        vec![finding("leaks", Severity::Warning, detail)]
+    }
+}
+
+/// The kernel's release, as `uname -r` prints it.
+pub(crate) fn kernel_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+fn kernel(release: &str) -> Vec<Finding> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let version = match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => {
+            return vec![finding(
+                "kernel",
+                Severity::Warning,
+                format!("{release} is not a version that can be read"),
+            )];
+        }
+    };
+    let missing = NEEDS.iter().filter(|(_, since)| version < *since);
+    let mut findings: Vec<Finding> = missing
+        .map(|(need, (major, minor))| {
+            finding("kernel", Severity::Failure, format!("{release} lacks {need}: {major}.{minor} brings it"))
+        })
+        .collect();
+    if findings.is_empty() {
+        findings.push(finding("kernel", Severity::Ok, format!("{release} has what is needed")));
+    }
+    findings.push(if Path::new("/sys/kernel/btf/vmlinux").exists() {
+        finding("BTF", Severity::Ok, "/sys/kernel/btf/vmlinux")
+    } else {
+        finding(
+            "BTF",
+            Severity::Warning,
+            "the kernel has no type information (CONFIG_DEBUG_INFO_BTF, 5.2): programs load without",
+        )
+    });
+    findings
+}
+
+/// What this kernel lacks, a sentence each: said before the daemon tries to start on it.
+pub(crate) fn missing_features() -> Vec<String> {
+    let findings = kernel(&kernel_release()).into_iter();
+    findings.filter(|finding| finding.severity == Severity::Failure).map(|finding| finding.detail).collect()
+}
+
+fn file_system(path: &Path, magic: i64, kind: &str, remedy: &str) -> Finding {
+    match fs::metadata(path).and_then(|_| Ok(rustix::fs::statfs(path)?)) {
+        Ok(stat) if stat.f_type == magic => finding(kind, Severity::Ok, path.display().to_string()),
+        Ok(_) => finding(
+            kind,
+            Severity::Failure,
+            format!("{} is not in a {kind} file system: {remedy}", path.display()),
+        ),
+        Err(error) => finding(kind, Severity::Failure, format!("{}: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_missing_feature_is_named_with_its_version() {
+        assert!(kernel("6.18.44-fc").iter().all(|finding| finding.severity != Severity::Failure));
+        let old: Vec<String> = kernel("5.4.0-1-amd64")
+            .into_iter()
+            .filter(|finding| finding.severity == Severity::Failure)
+            .map(|finding| finding.detail)
+            .collect();
+        assert_eq!(old.len(), 3, "{old:?}");
+        assert!(old[1].ends_with("reading maps in batches (BPF_MAP_LOOKUP_BATCH): 5.6 brings it"), "{old:?}");
+        assert_eq!(kernel("strange")[0].severity, Severity::Warning);
+    }
+}

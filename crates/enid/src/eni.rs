@@ -1,0 +1,184 @@
+//! The kernel's side of an ENI: how it is born, attached, and taken away.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+
+use enid_datapath::{Datapath, DatapathError};
+use enid_model::{Eni, EniNumber, MacAddress, NamespaceId, Subnet};
+use enid_netns::{
+    Hook, LinkEnd, Namespace, Netlink, NetnsError, Place, Request, RouteKind, on_thread_in, sysctl,
+};
+
+use crate::EnidError;
+use crate::router::{LOOPBACK, Router};
+
+/// The ENI's name in the task's namespace.
+const TASK_END: &str = "eth0";
+
+/// The link group of host ends that wait to be deleted, "enid" in hexadecimal digits of ASCII.
+pub(crate) const DELETED_GROUP: u32 = 0x656e_6964;
+
+/// Instance metadata, which a task must not reach (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html>).
+/// The programs drop what goes there; these routes tell the sender at once.
+const INSTANCE_METADATA: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
+
+/// Where a task's namespace comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TaskNamespace<'a> {
+    /// It is made, and bound to this path.
+    New(&'a Path),
+    /// Somebody else made it.
+    Adopted(&'a Namespace),
+}
+
+/// Makes an ENI: its link, born in both namespaces at once; the programs on it, before it is up; its addresses, routes
+/// and neighbours on either side.
+///
+/// On an error, what was made is still there: [`remove`] takes it away.
+pub(crate) fn create(
+    eni: &Eni,
+    subnet: &Subnet,
+    router: &Router,
+    datapath: &Datapath,
+    namespace: TaskNamespace<'_>,
+) -> Result<NamespaceId, EnidError> {
+    let place = match namespace {
+        TaskNamespace::New(path) => Place::New(path),
+        TaskNamespace::Adopted(namespace) => Place::Existing(namespace),
+    };
+    on_thread_in(place, |task| {
+        let mut inside = Netlink::open()?;
+        // The programs find their ENI configured before they see a packet.
+        datapath.open_eni(eni.number)?;
+        router.netlink().send(&router_side(eni, subnet, task, datapath))?;
+        sysctl::set(&format!("ipv6/conf/{TASK_END}/accept_ra"), "0")?;
+        sysctl::set(&format!("ipv6/conf/{TASK_END}/accept_dad"), "0")?;
+        let own = matches!(namespace, TaskNamespace::New(_));
+        inside.send(&task_side(eni, subnet, own))?;
+        Ok(task.id())
+    })
+}
+
+/// What the VPC's router is asked for: the link, with the programs on its host end before it comes up, and the way to
+/// the ENI's addresses.
+fn router_side(eni: &Eni, subnet: &Subnet, task: &Namespace, datapath: &Datapath) -> Vec<Request> {
+    let index = eni.number.get();
+    let mut requests = vec![
+        Request::NewVeth {
+            end: LinkEnd {
+                name: format!("eni{index}"),
+                index: Some(index),
+                mac: Some(MacAddress::ROUTER),
+                namespace: None,
+            },
+            peer: LinkEnd {
+                name: TASK_END.to_owned(),
+                index: Some(index),
+                mac: Some(eni.mac),
+                namespace: Some(task.as_fd().as_raw_fd()),
+            },
+            mtu: eni.mtu,
+        },
+        Request::AlternativeName { index, name: eni.id.to_string() },
+        Request::Clsact { index },
+        Request::classifier(index, Hook::Ingress, datapath.from_eni(), "from_eni"),
+        Request::classifier(index, Hook::Egress, datapath.to_eni(), "to_eni"),
+        Request::Up { index },
+    ];
+    for (address, source) in addresses_and_gateways(eni, subnet) {
+        requests.push(Request::Route {
+            destination: address,
+            prefix: host_prefix(address),
+            kind: RouteKind::Device(index),
+            // Errors about this ENI's packets come from its own subnet's gateway.
+            source,
+        });
+        requests.push(Request::Neighbour { index, address, mac: eni.mac });
+    }
+    requests
+}
+
+/// The ENI's addresses, each with the router's in the same subnet and family.
+fn addresses_and_gateways(eni: &Eni, subnet: &Subnet) -> impl Iterator<Item = (IpAddr, Option<IpAddr>)> {
+    let ipv4 = subnet.ipv4_gateway().map(IpAddr::V4);
+    let ipv6 = subnet.ipv6_router_address().map(IpAddr::V6);
+    eni.addresses.iter().map(move |address| (address, if address.is_ipv4() { ipv4 } else { ipv6 }))
+}
+
+fn host_prefix(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// What the task's namespace is asked for: addresses, the link up, the gateways and what must not be reached.
+fn task_side(eni: &Eni, subnet: &Subnet, own: bool) -> Vec<Request> {
+    let index = eni.number.get();
+    let mut requests = Vec::new();
+    if own {
+        requests.push(Request::Up { index: LOOPBACK });
+    }
+    if let (Some(address), Some(cidr)) = (eni.addresses.ipv4, subnet.ipv4_cidr) {
+        requests.push(Request::Address { index, address: address.into(), prefix: cidr.prefix() });
+    }
+    if let Some(address) = eni.addresses.ipv6 {
+        requests.push(Request::Address { index, address: address.into(), prefix: 128 });
+    }
+    requests.push(Request::Up { index });
+    let gateways = [
+        eni.addresses
+            .ipv4
+            .and(subnet.ipv4_gateway())
+            .map(|gateway| (IpAddr::V4(gateway), Ipv4Addr::UNSPECIFIED.into())),
+        eni.addresses.ipv6.map(|_| (IpAddr::V6(Subnet::IPV6_GATEWAY), Ipv6Addr::UNSPECIFIED.into())),
+    ];
+    for (gateway, everywhere) in gateways.into_iter().flatten() {
+        requests.push(Request::Neighbour { index, address: gateway, mac: MacAddress::ROUTER });
+        let kind = RouteKind::Gateway(index, gateway);
+        requests.push(Request::Route { destination: everywhere, prefix: 0, kind, source: None });
+    }
+    requests.extend(INSTANCE_METADATA.map(|destination| Request::Route {
+        destination,
+        prefix: host_prefix(destination),
+        kind: RouteKind::Unreachable,
+        source: None,
+    }));
+    requests
+}
+
+/// Stops an ENI's traffic, so that its addresses can be given to another, and marks its link for deletion. It is quick;
+/// the link itself goes with [`delete_marked`].
+pub(crate) fn stop(eni: &Eni, router: Option<&Router>, datapath: &Datapath) -> Result<(), EnidError> {
+    match datapath.close_eni(eni.number) {
+        // It never came so far as to be opened.
+        Err(DatapathError::UnknownEni(_)) => {}
+        closed => closed?,
+    }
+    let Some(router) = router else { return Ok(()) };
+    let index = eni.number.get();
+    let mut requests: Vec<Request> = eni
+        .addresses
+        .iter()
+        .map(|destination| Request::DeleteRoute { destination, prefix: host_prefix(destination), index })
+        .collect();
+    requests.push(Request::Group { index, group: DELETED_GROUP });
+    router.netlink().send_removals(&requests)?;
+    Ok(())
+}
+
+/// Deletes the links in a router that are marked for deletion, all for the price of one.
+pub(crate) fn delete_marked(router: &Router) -> Result<(), EnidError> {
+    router.netlink().send_removals(&[Request::DeleteGroup { group: DELETED_GROUP }])?;
+    Ok(())
+}
+
+/// Replaces the programs on an ENI's link by this daemon's, without a packet passing in between that neither sees.
+pub(crate) fn upgrade(number: EniNumber, router: &Router, datapath: &Datapath) -> Result<(), NetnsError> {
+    let index = number.get();
+    router.netlink().send(&[
+        Request::classifier(index, Hook::Ingress, datapath.from_eni(), "from_eni"),
+        Request::classifier(index, Hook::Egress, datapath.to_eni(), "to_eni"),
+    ])
+}

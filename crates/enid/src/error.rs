@@ -1,0 +1,232 @@
+//! What the daemon refuses or fails at, and which gRPC status that is.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use enid_datapath::DatapathError;
+use enid_flowlog::FlowLogError;
+use enid_model::{
+    AddressRefusal, ApplyError, LookupError, ModelError, NetworkFileError, RemoveError, SubnetId, TaskName,
+};
+use enid_netns::NetnsError;
+use enid_store::StoreError;
+use tonic::{Code, Status};
+
+/// A request that the daemon can't fulfil.
+#[derive(Debug, thiserror::Error)]
+pub enum EnidError {
+    /// A value of the request does not parse.
+    #[error(transparent)]
+    Value(#[from] ModelError),
+    /// A network file is wrong.
+    #[error(transparent)]
+    NetworkFile(#[from] NetworkFileError),
+    /// A network file asks for a change that can't be made.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The request names a VPC, subnet or security group that does not exist.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// A VPC, subnet or security group can't be removed.
+    #[error(transparent)]
+    Remove(#[from] RemoveError),
+    /// A VPC, subnet or security group is used by tasks.
+    #[error("{object} is in use by task {task}; delete the task first")]
+    InUse {
+        /// What was to be removed.
+        object: String,
+        /// One task that uses it.
+        task: TaskName,
+    },
+    /// The request is for more security groups than an ENI may have.
+    #[error("an ENI has at most {most} security groups; {given} were given")]
+    TooManySecurityGroups {
+        /// The most.
+        most: usize,
+        /// How many were given.
+        given: usize,
+    },
+    /// An address does not parse.
+    #[error("`{value}` is not an {family} address")]
+    NotAnAddress {
+        /// IPv4 or IPv6.
+        family: &'static str,
+        /// The text as given.
+        value: String,
+    },
+    /// An address may not be given to an ENI.
+    #[error("{address} can't be an ENI's address in subnet {subnet}: {refusal}")]
+    Address {
+        /// The address.
+        address: IpAddr,
+        /// The subnet's name.
+        subnet: String,
+        /// Why not.
+        refusal: AddressRefusal,
+    },
+    /// An address belongs to another ENI.
+    #[error(
+        "{address} of subnet {subnet} is taken by another ENI; leave the address out to be given a free one"
+    )]
+    AddressTaken {
+        /// The address.
+        address: IpAddr,
+        /// The subnet's name.
+        subnet: String,
+    },
+    /// A subnet has no address left.
+    #[error(
+        "subnet {subnet} is full: all {capacity} of its IPv4 addresses are taken; delete a task or use another subnet"
+    )]
+    SubnetFull {
+        /// The subnet's name.
+        subnet: String,
+        /// How many ENIs fit.
+        capacity: u32,
+    },
+    /// The host has as many ENIs as its tables have room for.
+    #[error(
+        "this host holds {capacity} ENIs, which is all its tables have room for; raise `capacity` under [eni] in enid.toml"
+    )]
+    HostFull {
+        /// How many fit.
+        capacity: u32,
+    },
+    /// The host has as many VPC routers as there are transit addresses for.
+    #[error("this host has as many VPC routers as it can have; delete a VPC that no task uses")]
+    TooManyRouters,
+    /// There is no such task.
+    #[error("there is no task `{0}`; `enictl task list` shows those there are")]
+    NoTask(TaskName),
+    /// The name belongs to a task with other content.
+    #[error("task {name} exists already, with {what}; delete it first, or use another name")]
+    TaskDiffers {
+        /// The name.
+        name: TaskName,
+        /// In what it differs from the request.
+        what: String,
+    },
+    /// There is a namespace of the task's name that enid did not make.
+    #[error(
+        "the network namespace {0} exists already and is not enid's; give its path with --netns to adopt it, or use another name"
+    )]
+    NetnsTaken(PathBuf),
+    /// The namespace to adopt belongs to another task.
+    #[error("the network namespace {path} belongs to task {task} already: a task has one ENI")]
+    NetnsInUse {
+        /// The path as given.
+        path: PathBuf,
+        /// Whose it is.
+        task: TaskName,
+    },
+    /// A task's subnet is not declared any more.
+    #[error("task {task} is in subnet {subnet}, which does not exist any more; delete the task")]
+    SubnetGone {
+        /// The task.
+        task: TaskName,
+        /// Its subnet.
+        subnet: SubnetId,
+    },
+    /// The namespace to adopt is the host's own or a VPC router's.
+    #[error("the network namespace {0} is the host's own or a VPC router's, and can't be a task's")]
+    NetnsNotATasks(PathBuf),
+    /// A task was deleted, but for what is listed.
+    #[error("task {task} is deleted, but not all of it went well: {errors}")]
+    Incomplete {
+        /// The task.
+        task: TaskName,
+        /// Everything that failed.
+        errors: String,
+    },
+    /// Something around namespaces and links failed.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The eBPF programs or maps failed.
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+    /// Records could not be written or read.
+    #[error(transparent)]
+    FlowLog(#[from] FlowLogError),
+    /// A file of the daemon's own could not be used.
+    #[error("can't {action} {path}: {source}")]
+    File {
+        /// What was to be done.
+        action: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The host has no cgroup2 file system.
+    #[error(
+        "no cgroup2 file system is mounted, which traffic classes need: `mount -t cgroup2 none /sys/fs/cgroup/unified`, or give its path in enid.toml"
+    )]
+    NoCgroup2,
+    /// A program that the daemon runs failed.
+    #[error("`{program}` failed: {reason}")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// Work of the daemon's was cut off.
+    #[error("the daemon is stopping")]
+    Stopping,
+}
+
+impl EnidError {
+    /// For `map_err` on a call that names a file.
+    pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { action, path, source }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            Self::Value(_)
+            | Self::NetworkFile(_)
+            | Self::NotAnAddress { .. }
+            | Self::Address { .. }
+            | Self::TooManySecurityGroups { .. }
+            | Self::NetnsNotATasks(_)
+            | Self::Netns(NetnsError::NotANamespace(_)) => Code::InvalidArgument,
+            Self::Lookup(_) | Self::NoTask(_) => Code::NotFound,
+            Self::TaskDiffers { .. }
+            | Self::AddressTaken { .. }
+            | Self::NetnsTaken(_)
+            | Self::NetnsInUse { .. } => Code::AlreadyExists,
+            Self::SubnetFull { .. } | Self::HostFull { .. } | Self::TooManyRouters => Code::ResourceExhausted,
+            Self::Apply(_) | Self::Remove(_) | Self::InUse { .. } | Self::NoCgroup2 => {
+                Code::FailedPrecondition
+            }
+            Self::Stopping => Code::Unavailable,
+            Self::Netns(error) if error.is_no_space() => Code::ResourceExhausted,
+            Self::Store(error) if error.is_no_space() => Code::ResourceExhausted,
+            Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Code::ResourceExhausted
+            }
+            Self::Netns(_)
+            | Self::Store(_)
+            | Self::Datapath(_)
+            | Self::FlowLog(_)
+            | Self::File { .. }
+            | Self::SubnetGone { .. }
+            | Self::Incomplete { .. }
+            | Self::Program { .. } => Code::Internal,
+        }
+    }
+}
+
+impl From<EnidError> for Status {
+    fn from(error: EnidError) -> Self {
+        if error.code() == Code::Internal {
+            tracing::error!(%error, "a request failed");
+        }
+        Self::new(error.code(), error.to_string())
+    }
+}

@@ -1,0 +1,98 @@
+//! The declared networks: what is in force, and how it changes.
+
+use std::sync::{Arc, Mutex};
+
+use enid_model::{NetworkSpec, Networks, SecurityGroupId, Subnet, SubnetId, Vpc, VpcId};
+use enid_store::NetworkStore;
+
+use crate::{EnidError, lock};
+
+/// The declared networks, in memory and on disk.
+#[derive(Debug)]
+pub(crate) struct NetworkState {
+    store: NetworkStore,
+    current: Mutex<Arc<Networks>>,
+}
+
+impl NetworkState {
+    /// Takes up what was declared; the embedded default network if nothing ever was.
+    pub(crate) fn restore(store: NetworkStore) -> Result<Self, EnidError> {
+        if let Some(networks) = store.load::<Networks>()? {
+            return Ok(Self { store, current: Mutex::new(Arc::new(networks)) });
+        }
+        let (networks, changes) = Networks::default().apply(&NetworkSpec::embedded_default()?)?;
+        store.save(&networks)?;
+        for change in changes {
+            tracing::info!(%change, "declared the default network");
+        }
+        Ok(Self { store, current: Mutex::new(Arc::new(networks)) })
+    }
+
+    /// What is in force.
+    pub(crate) fn current(&self) -> Arc<Networks> {
+        Arc::clone(&lock(&self.current))
+    }
+
+    /// A subnet and its VPC, by id, name or `vpc/name`.
+    pub(crate) fn subnet(&self, wanted: &str) -> Result<(Vpc, Subnet), EnidError> {
+        let current = self.current();
+        let (vpc, subnet) = current.subnet(wanted)?;
+        Ok((vpc.clone(), subnet.clone()))
+    }
+
+    /// A subnet and its VPC.
+    pub(crate) fn subnet_by_id(&self, id: SubnetId) -> Option<(Vpc, Subnet)> {
+        let current = self.current();
+        let (vpc, subnet) = current.subnet_by_id(id)?;
+        Some((vpc.clone(), subnet.clone()))
+    }
+
+    /// Adds and updates what `spec` declares, and says what changed. `update` brings each VPC that was there before in
+    /// line; if it fails nothing is stored.
+    pub(crate) fn apply(
+        &self,
+        spec: &NetworkSpec,
+        dry_run: bool,
+        update: impl Fn(&Vpc, &Vpc) -> Result<(), EnidError>,
+    ) -> Result<Vec<String>, EnidError> {
+        let mut current = lock(&self.current);
+        let (networks, changes) = current.apply(spec)?;
+        if !dry_run && !changes.is_empty() {
+            for vpc in networks.vpcs() {
+                match current.vpc_by_id(vpc.id) {
+                    Some(old) if old != vpc => update(old, vpc)?,
+                    _ => {}
+                }
+            }
+            self.store.save(&networks)?;
+            *current = Arc::new(networks);
+        }
+        Ok(changes.iter().map(ToString::to_string).collect())
+    }
+
+    /// Removes a VPC with all that is in it.
+    pub(crate) fn remove_vpc(&self, id: VpcId) -> Result<(), EnidError> {
+        self.replace(|current| Ok(current.remove_vpc(id)?.0))
+    }
+
+    /// Removes a subnet.
+    pub(crate) fn remove_subnet(&self, id: SubnetId) -> Result<(), EnidError> {
+        self.replace(|current| Ok(current.remove_subnet(id)?.0))
+    }
+
+    /// Removes a security group.
+    pub(crate) fn remove_security_group(&self, id: SecurityGroupId) -> Result<(), EnidError> {
+        self.replace(|current| Ok(current.remove_security_group(id)?.0))
+    }
+
+    fn replace(
+        &self,
+        change: impl FnOnce(&Networks) -> Result<Networks, EnidError>,
+    ) -> Result<(), EnidError> {
+        let mut current = lock(&self.current);
+        let networks = change(&current)?;
+        self.store.save(&networks)?;
+        *current = Arc::new(networks);
+        Ok(())
+    }
+}

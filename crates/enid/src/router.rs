@@ -1,0 +1,211 @@
+//! VPC routers: a network namespace per VPC, whose kernel routes between its ENIs and out of its uplink.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use enid_model::{Uplink, Vpc, VpcId};
+use enid_netns::{Namespace, Netlink, NetnsError, Place, Request, RouteKind, on_thread_in, sysctl};
+use enid_store::{RouterRecord, RunStore};
+
+use crate::uplink::{self, Transit};
+use crate::{EnidError, lock};
+
+/// The index of `lo` in every namespace.
+pub(crate) const LOOPBACK: u32 = 1;
+
+/// A VPC's router.
+#[derive(Debug)]
+pub(crate) struct Router {
+    record: RouterRecord,
+    namespace: Namespace,
+    netlink: Mutex<Netlink>,
+}
+
+impl Router {
+    /// Its namespace.
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// A netlink socket into its namespace.
+    pub(crate) fn netlink(&self) -> MutexGuard<'_, Netlink> {
+        lock(&self.netlink)
+    }
+
+    /// The path of its namespace.
+    pub(crate) fn netns(&self) -> &Path {
+        &self.record.netns
+    }
+}
+
+/// The routers of this host, made when a VPC's first ENI needs one.
+#[derive(Debug)]
+pub(crate) struct Routers {
+    store: Arc<RunStore>,
+    netns_directory: PathBuf,
+    by_vpc: Mutex<HashMap<VpcId, Arc<Router>>>,
+}
+
+impl Routers {
+    /// Takes up the routers that an earlier daemon left. One whose namespace is gone is forgotten, and made anew when
+    /// it is needed.
+    pub(crate) fn restore(store: Arc<RunStore>, netns_directory: PathBuf) -> Result<Self, EnidError> {
+        let mut routers = HashMap::new();
+        for record in store.routers()? {
+            let found =
+                Namespace::open(&record.netns).ok().filter(|found| Some(found.id()) == record.namespace);
+            if let Some(namespace) = found {
+                routers.insert(record.vpc, Arc::new(open(record, namespace)?));
+                continue;
+            }
+            tracing::warn!(vpc = %record.vpc, netns = %record.netns.display(), "the VPC router's namespace is gone");
+            remove(&record)?;
+            store.remove_router(record.vpc)?;
+        }
+        Ok(Self { store, netns_directory, by_vpc: Mutex::new(routers) })
+    }
+
+    /// The router of a VPC, if it has one by now.
+    pub(crate) fn get(&self, vpc: VpcId) -> Option<Arc<Router>> {
+        lock(&self.by_vpc).get(&vpc).cloned()
+    }
+
+    /// All routers.
+    pub(crate) fn all(&self) -> Vec<Arc<Router>> {
+        lock(&self.by_vpc).values().cloned().collect()
+    }
+
+    /// The router of a VPC, made if there is none. It blocks.
+    pub(crate) fn get_or_create(&self, vpc: &Vpc) -> Result<Arc<Router>, EnidError> {
+        // Held while a router is made: two first ENIs of a VPC must not make two.
+        let mut routers = lock(&self.by_vpc);
+        if let Some(router) = routers.get(&vpc.id) {
+            return Ok(Arc::clone(router));
+        }
+        let used: Vec<u16> = routers.values().map(|router| router.record.uplink_number).collect();
+        let number =
+            (0..Transit::COUNT).find(|number| !used.contains(number)).ok_or(EnidError::TooManyRouters)?;
+        let netns = self.netns_directory.join(vpc.id.to_string());
+        let mut record = RouterRecord { vpc: vpc.id, netns, namespace: None, uplink_number: number };
+        self.store.put_router(&record)?;
+        let made = create(vpc, &record);
+        let namespace = match made {
+            Ok(namespace) => namespace,
+            Err(error) => {
+                for leftover in [remove(&record), self.store.remove_router(vpc.id).map_err(EnidError::from)] {
+                    if let Err(leftover) = leftover {
+                        tracing::error!(vpc = %vpc.id, error = %leftover, "a router that could not be made left something behind");
+                    }
+                }
+                return Err(error);
+            }
+        };
+        record.namespace = Some(namespace.id());
+        self.store.put_router(&record)?;
+        tracing::info!(vpc = %vpc.id, netns = %record.netns.display(), "made the VPC router");
+        let router = Arc::new(open(record, namespace)?);
+        routers.insert(vpc.id, Arc::clone(&router));
+        Ok(router)
+    }
+
+    /// Brings a VPC's router in line with what is declared of it, if it has one. It blocks.
+    pub(crate) fn update(&self, old: &Vpc, new: &Vpc) -> Result<(), EnidError> {
+        let Some(router) = self.get(new.id) else { return Ok(()) };
+        on_thread_in(Place::Existing(&router.namespace), |_| address(new))?;
+        if old.uplink != new.uplink {
+            match new.uplink {
+                Uplink::None => uplink::disconnect(router.record.uplink_number, &router.namespace)?,
+                Uplink::Nat => uplink::connect(new, router.record.uplink_number, &router.namespace)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the router of a VPC that has no ENI, and all that is in it. It blocks.
+    pub(crate) fn remove(&self, vpc: VpcId) -> Result<(), EnidError> {
+        let mut routers = lock(&self.by_vpc);
+        let Some(router) = routers.get(&vpc) else { return Ok(()) };
+        remove(&router.record)?;
+        self.store.remove_router(vpc)?;
+        routers.remove(&vpc);
+        Ok(())
+    }
+}
+
+fn open(record: RouterRecord, namespace: Namespace) -> Result<Router, EnidError> {
+    let netlink = on_thread_in::<_, NetnsError>(Place::Existing(&namespace), |_| Netlink::open())?;
+    Ok(Router { record, namespace, netlink: Mutex::new(netlink) })
+}
+
+/// Takes away a router's namespace and its uplink, as far as they are there.
+pub(crate) fn remove(record: &RouterRecord) -> Result<(), EnidError> {
+    uplink::remove_host_end(record.uplink_number)?;
+    enid_netns::unmount(&record.netns)?;
+    Ok(())
+}
+
+fn create(vpc: &Vpc, record: &RouterRecord) -> Result<Namespace, EnidError> {
+    let namespace = on_thread_in::<_, EnidError>(Place::New(&record.netns), |_| {
+        configure()?;
+        address(vpc)?;
+        Ok(Namespace::own()?)
+    })?;
+    if vpc.uplink == Uplink::Nat {
+        uplink::connect(vpc, record.uplink_number, &namespace)?;
+    }
+    Ok(namespace)
+}
+
+/// Sets the kernel parameters of the router that the calling thread is in. Those under `default` are what its later
+/// links are born with, so that no ENI costs a write.
+fn configure() -> Result<(), EnidError> {
+    let parameters = [
+        ("ipv4/ip_forward", "1"),
+        ("ipv6/conf/all/forwarding", "1"),
+        ("ipv6/conf/default/forwarding", "1"),
+        // A new namespace takes the initial one's IPv4 settings: the router must not depend on them.
+        ("ipv4/conf/all/rp_filter", "0"),
+        ("ipv4/conf/default/rp_filter", "0"),
+        ("ipv4/conf/all/send_redirects", "0"),
+        ("ipv4/conf/default/send_redirects", "0"),
+        ("ipv4/conf/all/accept_redirects", "0"),
+        ("ipv4/conf/default/accept_redirects", "0"),
+        ("ipv4/conf/default/forwarding", "1"),
+        // A task's routes lead to its gateway, whose neighbour entry is permanent: it asks for nobody. Whoever asks all
+        // the same, because its own routes say that its subnet is on the link, is told that the way is the router.
+        ("ipv4/conf/default/proxy_arp", "1"),
+        // For the same reason host ends need no address of their own.
+        ("ipv6/conf/default/addr_gen_mode", "1"),
+        ("ipv6/conf/default/accept_ra", "0"),
+        ("ipv6/conf/default/accept_redirects", "0"),
+        ("ipv6/conf/default/accept_dad", "0"),
+    ];
+    parameters.iter().try_for_each(|(key, value)| sysctl::set(key, value))?;
+    Ok(())
+}
+
+/// Gives the router that the calling thread is in its addresses: every subnet's gateway; what a VPC's blocks hold
+/// beyond its ENIs is unreachable, and does not leave through the uplink.
+fn address(vpc: &Vpc) -> Result<(), EnidError> {
+    let mut netlink = Netlink::open()?;
+    let mut requests = vec![Request::Up { index: LOOPBACK }];
+    for subnet in &vpc.subnets {
+        if let Some(address) = subnet.ipv4_gateway() {
+            requests.push(Request::Address { index: LOOPBACK, address: address.into(), prefix: 32 });
+        }
+        if let Some(address) = subnet.ipv6_router_address() {
+            requests.push(Request::Address { index: LOOPBACK, address: address.into(), prefix: 128 });
+        }
+    }
+    let blocks = vpc.ipv4_cidr.map(|cidr| (cidr.network().into(), cidr.prefix())).into_iter();
+    let blocks = blocks.chain(vpc.ipv6_cidr.map(|cidr| (cidr.network().into(), cidr.prefix())));
+    requests.extend(blocks.map(|(destination, prefix)| Request::Route {
+        destination,
+        prefix,
+        kind: RouteKind::Unreachable,
+        source: None,
+    }));
+    netlink.send(&requests)?;
+    Ok(())
+}

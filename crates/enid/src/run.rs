@@ -1,0 +1,160 @@
+//! Commands that the platform runs on a task's behalf: a cgroup for each task and traffic class, whose sockets' flows
+//! are of that class, and the files that replace those of `/etc`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use enid_datapath::Datapath;
+use enid_model::{Task, TrafficClass, Vpc};
+
+use crate::EnidError;
+use crate::networks::NetworkState;
+
+/// Where a command with a class runs.
+#[derive(Debug)]
+pub(crate) struct RunPlace {
+    pub(crate) cgroup: PathBuf,
+    pub(crate) etc: PathBuf,
+}
+
+/// The cgroups and files of classed commands.
+#[derive(Debug)]
+pub(crate) struct Runs {
+    pub(crate) datapath: Arc<Datapath>,
+    pub(crate) networks: Arc<NetworkState>,
+    /// A folder in a cgroup2 file system.
+    pub(crate) cgroup_directory: PathBuf,
+    /// A folder under the run directory.
+    pub(crate) etc_directory: PathBuf,
+}
+
+impl Runs {
+    /// Makes what a command of this class needs, if it is not there. It blocks.
+    pub(crate) fn prepare(&self, task: &Task, class: TrafficClass) -> Result<RunPlace, EnidError> {
+        let cgroup = self.cgroup_directory.join(task.eni.id.to_string()).join(class.as_str());
+        create_directory(&cgroup)?;
+        // Since kernel 5.5 a cgroup's id, which the programs see, is its folder's inode.
+        let id = fs::metadata(&cgroup).map_err(EnidError::file("look at", &cgroup))?.ino();
+        self.datapath.set_class(id, task.eni.number, class)?;
+        let etc = self.etc_directory.join(task.eni.id.to_string());
+        create_directory(&etc)?;
+        if let Some((vpc, _)) = self.networks.subnet_by_id(task.eni.subnet) {
+            write_file(&etc.join("resolv.conf"), &resolv_conf(&vpc))?;
+            write_file(&etc.join("hosts"), &hosts(task, &vpc))?;
+            write_file(&etc.join("nsswitch.conf"), NSSWITCH_CONF)?;
+        }
+        Ok(RunPlace { cgroup, etc })
+    }
+
+    /// Takes away what was made for a task. A cgroup in which a command still runs can't be: then it says so.
+    pub(crate) fn remove(&self, task: &Task) -> Result<(), EnidError> {
+        let etc = self.etc_directory.join(task.eni.id.to_string());
+        gone(fs::remove_dir_all(&etc)).map_err(EnidError::file("remove", etc))?;
+        let cgroup = self.cgroup_directory.join(task.eni.id.to_string());
+        for class in TrafficClass::ALL {
+            let path = cgroup.join(class.as_str());
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            self.datapath.remove_class(metadata.ino())?;
+            gone(fs::remove_dir(&path)).map_err(EnidError::file("remove", path))?;
+        }
+        gone(fs::remove_dir(&cgroup)).map_err(EnidError::file("remove", cgroup))
+    }
+}
+
+/// What is gone already is as good as removed.
+pub(crate) fn gone(result: std::io::Result<()>) -> std::io::Result<()> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn create_directory(path: &Path) -> Result<(), EnidError> {
+    fs::create_dir_all(path).map_err(EnidError::file("create", path))
+}
+
+/// Writes a file whole: a command that starts at this moment reads the old one or the new one.
+fn write_file(path: &Path, text: &str) -> Result<(), EnidError> {
+    let next = path.with_extension("next");
+    fs::write(&next, text).map_err(EnidError::file("write", &next))?;
+    fs::rename(&next, path).map_err(EnidError::file("write", path))
+}
+
+/// Names come from the two files above and the resolvers they name, not from a daemon of the host's that asks on its
+/// own interfaces (nss-resolve).
+const NSSWITCH_CONF: &str = "passwd: files\ngroup: files\nhosts: files dns\n";
+
+/// An address's private name: `ip-10-0-0-5.<domain>`.
+pub(crate) fn private_name(address: Ipv4Addr, vpc: &Vpc) -> String {
+    format!("ip-{}.{}", address.to_string().replace('.', "-"), vpc.domain)
+}
+
+fn resolv_conf(vpc: &Vpc) -> String {
+    let mut text = String::new();
+    for server in &vpc.dns_servers {
+        // Writing to a String does not fail, here and below.
+        let _ = writeln!(text, "nameserver {server}");
+    }
+    if vpc.dns_servers.is_empty() {
+        text.push_str("# The VPC declares no resolvers.\n");
+    }
+    let _ = writeln!(text, "search {}", vpc.domain);
+    text
+}
+
+fn hosts(task: &Task, vpc: &Vpc) -> String {
+    let mut text = String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
+    let addresses = task.eni.addresses;
+    if let Some(address) = addresses.ipv4 {
+        let _ = writeln!(text, "{address} {} {}", private_name(address, vpc), task.name);
+    }
+    if let Some(address) = addresses.ipv6 {
+        let _ = writeln!(text, "{address} {}", task.name);
+    }
+    text
+}
+
+/// The folder of enid's cgroups below the cgroup2 file system of this host.
+///
+/// # Errors
+/// No cgroup2 file system is mounted.
+pub(crate) fn find_cgroup_directory() -> Result<PathBuf, EnidError> {
+    let path = "/proc/self/mountinfo";
+    let mounts = fs::read_to_string(path).map_err(EnidError::file("read", path))?;
+    mounts
+        .lines()
+        .filter(|line| line.contains(" - cgroup2 "))
+        .find_map(|line| line.split(' ').nth(4))
+        .map(|mount_point| Path::new(mount_point).join("enid"))
+        .ok_or(EnidError::NoCgroup2)
+}
+
+#[cfg(test)]
+mod tests {
+    use enid_model::{Uplink, VpcId};
+
+    use super::*;
+
+    #[test]
+    fn names_and_resolvers_are_in_the_form_that_libc_reads() {
+        let mut vpc = Vpc {
+            id: VpcId::random(),
+            name: "a".parse().unwrap(),
+            ipv4_cidr: None,
+            ipv6_cidr: None,
+            uplink: Uplink::None,
+            domain: "internal".parse().unwrap(),
+            dns_servers: vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()],
+            subnets: Vec::new(),
+            security_groups: Vec::new(),
+        };
+        assert_eq!(resolv_conf(&vpc), "nameserver 10.0.0.2\nnameserver fd00::2\nsearch internal\n");
+        assert_eq!(private_name([10, 0, 0, 5].into(), &vpc), "ip-10-0-0-5.internal");
+        vpc.dns_servers.clear();
+        assert!(!resolv_conf(&vpc).contains("nameserver"));
+    }
+}

@@ -1,0 +1,164 @@
+//! `FlowService`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use enid_api::v1::{
+    self, AuditRequest, AuditResponse, CountersRequest, CountersResponse, FlowLog, FlushRequest,
+    FlushResponse, FollowRequest, FollowResponse, GetFlowLogRequest,
+};
+use enid_datapath::{Bucket, Count};
+use enid_flowlog::Format;
+use enid_netns::{Inventory, LinkStatistics};
+use enid_store::TaskRecord;
+use tokio::runtime::Handle;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+use super::blocking;
+use crate::EnidError;
+use crate::accounting::{Balance, DirectionCounters};
+use crate::tasks::Tasks;
+
+/// Flow records, counters and the ledgers, at the door.
+#[derive(Debug)]
+pub(crate) struct FlowApi {
+    pub(crate) tasks: Arc<Tasks>,
+}
+
+impl FlowApi {
+    fn chosen(&self, task: Option<String>) -> Result<Vec<TaskRecord>, EnidError> {
+        match task {
+            Some(name) => Ok(vec![self.tasks.get(&name.parse()?)?]),
+            None => Ok(self.tasks.list()),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl v1::flow_service_server::FlowService for FlowApi {
+    type FollowStream = Pin<Box<dyn Stream<Item = Result<FollowResponse, Status>> + Send>>;
+
+    async fn get_flow_log(&self, _: Request<GetFlowLogRequest>) -> Result<Response<FlowLog>, Status> {
+        let accounting = &self.tasks.accounting;
+        Ok(Response::new(FlowLog {
+            record_directory: accounting.record_directory().display().to_string(),
+            log_directory: accounting.log_directory().display().to_string(),
+            format: accounting.format().to_string(),
+            aggregation_interval_seconds: u32::try_from(accounting.interval().as_secs()).unwrap_or(u32::MAX),
+        }))
+    }
+
+    async fn follow(&self, _: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
+        let header = Format::complete().header();
+        let lines = BroadcastStream::new(self.tasks.accounting.follow());
+        let responses = lines.map(move |line| {
+            let (record, missed) = match line {
+                Ok(line) => (line.to_string(), 0),
+                Err(BroadcastStreamRecvError::Lagged(missed)) => (String::new(), missed),
+            };
+            Ok(FollowResponse { record, header: header.clone(), missed })
+        });
+        Ok(Response::new(Box::pin(responses)))
+    }
+
+    async fn counters(
+        &self,
+        request: Request<CountersRequest>,
+    ) -> Result<Response<CountersResponse>, Status> {
+        let records = self.chosen(request.into_inner().task)?;
+        let tasks = Arc::clone(&self.tasks);
+        blocking(move || {
+            let numbers: Vec<_> = records.iter().map(|record| record.task.eni.number).collect();
+            let counters = tasks.accounting.counters(&numbers)?;
+            let message = |(record, counters): (&TaskRecord, _)| {
+                let counters: crate::accounting::EniCounters = counters;
+                v1::EniCounters {
+                    task: record.task.name.to_string(),
+                    eni_id: record.task.eni.id.to_string(),
+                    egress: Some(direction(&counters.egress)),
+                    ingress: Some(direction(&counters.ingress)),
+                }
+            };
+            Ok(CountersResponse { enis: records.iter().zip(counters).map(message).collect() })
+        })
+        .await
+    }
+
+    async fn audit(&self, request: Request<AuditRequest>) -> Result<Response<AuditResponse>, Status> {
+        let records = self.chosen(request.into_inner().task)?;
+        let tasks = Arc::clone(&self.tasks);
+        let runtime = Handle::current();
+        blocking(move || {
+            let audited = records.iter().map(|record| audit(&tasks, record, &runtime));
+            Ok(AuditResponse { enis: audited.collect::<Result<_, _>>()? })
+        })
+        .await
+    }
+
+    async fn flush(&self, _: Request<FlushRequest>) -> Result<Response<FlushResponse>, Status> {
+        let tasks = Arc::clone(&self.tasks);
+        blocking(move || Ok(FlushResponse { records: tasks.accounting.close_interval()? })).await
+    }
+}
+
+fn audit(tasks: &Tasks, record: &TaskRecord, runtime: &Handle) -> Result<v1::EniAudit, EnidError> {
+    let eni = &record.task.eni;
+    let router = tasks.routers.get(eni.vpc);
+    let inventory = match &router {
+        Some(router) => {
+            let _in_runtime = runtime.enter();
+            Some(Inventory::open(router.namespace())?)
+        }
+        None => None,
+    };
+    let kernel = || match &inventory {
+        Some(inventory) => {
+            let link = runtime.block_on(inventory.link(eni.number.get()))?;
+            Ok(link.map(|link| link.statistics).unwrap_or_default())
+        }
+        None => Ok(LinkStatistics::default()),
+    };
+    let audit = tasks.accounting.audit(eni.id, eni.number, kernel)?;
+    Ok(v1::EniAudit {
+        task: record.task.name.to_string(),
+        eni_id: eni.id.to_string(),
+        egress: Some(balance(&audit.egress)),
+        ingress: Some(balance(&audit.ingress)),
+    })
+}
+
+fn direction(counters: &DirectionCounters) -> v1::DirectionCounters {
+    let named = |name: &str, count: Count| v1::NamedCounter {
+        name: name.to_owned(),
+        packets: count.packets,
+        bytes: count.bytes,
+    };
+    let used = |count: &Count| count.packets > 0;
+    let classes = counters.classes.iter().filter(|(_, count)| used(count));
+    let buckets = Bucket::ALL.map(|bucket| (bucket, counters.ledger.bucket(bucket)));
+    v1::DirectionCounters {
+        packets: counters.ledger.wire.packets,
+        bytes: counters.ledger.wire.bytes,
+        classes: classes.map(|(class, count)| named(class.as_str(), *count)).collect(),
+        buckets: buckets
+            .iter()
+            .filter(|(_, count)| used(count))
+            .map(|(bucket, count)| named(bucket.as_str(), *count))
+            .collect(),
+    }
+}
+
+fn balance(balance: &Balance) -> v1::DirectionAudit {
+    let count = |count: Count| Some(v1::PacketsAndBytes { packets: count.packets, bytes: count.bytes });
+    v1::DirectionAudit {
+        records: count(balance.records),
+        pending: count(balance.pending),
+        buckets: count(balance.buckets),
+        wire_ledger: count(balance.wire_ledger),
+        interface_ledger: count(balance.interface_ledger),
+        kernel: count(balance.kernel),
+    }
+}

@@ -1,0 +1,25 @@
+//! The gRPC services: requests parsed at the edge, work done elsewhere, answers put into messages.
+
+mod flow;
+mod host;
+mod message;
+mod network;
+mod task;
+
+pub(crate) use flow::FlowApi;
+pub(crate) use host::HostApi;
+pub(crate) use network::NetworkApi;
+pub(crate) use task::TaskApi;
+
+use tonic::{Response, Status};
+
+use crate::EnidError;
+
+/// Runs blocking work off the runtime's workers. It runs to its end even if the caller goes away meanwhile, so that a
+/// request that is given up leaves nothing half made.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, EnidError> + Send + 'static,
+) -> Result<Response<T>, Status> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(Response::new(done.map_err(|_| EnidError::Stopping)??))
+}

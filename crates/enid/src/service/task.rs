@@ -1,0 +1,109 @@
+//! `TaskService`.
+
+use std::sync::Arc;
+
+use enid_api::v1::{
+    self, CreateTaskRequest, DeleteTaskRequest, DeleteTaskResponse, GetTaskRequest, ListTasksRequest,
+    ListTasksResponse, PrepareRunRequest, PrepareRunResponse,
+};
+use enid_model::{Mtu, PlatformVersion, TaskName, TrafficClass};
+use enid_store::TaskRecord;
+use tonic::{Request, Response, Status};
+
+use super::{blocking, message};
+use crate::EnidError;
+use crate::addresses::WantedAddresses;
+use crate::run::Runs;
+use crate::tasks::{NewTask, Tasks};
+
+/// Tasks, at the door.
+#[derive(Debug)]
+pub(crate) struct TaskApi {
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) runs: Arc<Runs>,
+}
+
+#[tonic::async_trait]
+impl v1::task_service_server::TaskService for TaskApi {
+    async fn create(&self, request: Request<CreateTaskRequest>) -> Result<Response<v1::Task>, Status> {
+        let new = parse(request.into_inner())?;
+        let tasks = Arc::clone(&self.tasks);
+        blocking(move || {
+            let record = tasks.create(&new)?;
+            answer(&tasks, &record)
+        })
+        .await
+    }
+
+    async fn get(&self, request: Request<GetTaskRequest>) -> Result<Response<v1::Task>, Status> {
+        let name: TaskName = request.into_inner().name.parse().map_err(EnidError::from)?;
+        let record = self.tasks.get(&name)?;
+        Ok(Response::new(answer(&self.tasks, &record)?))
+    }
+
+    async fn list(&self, _: Request<ListTasksRequest>) -> Result<Response<ListTasksResponse>, Status> {
+        let tasks =
+            self.tasks.list().iter().map(|record| answer(&self.tasks, record)).collect::<Result<_, _>>()?;
+        Ok(Response::new(ListTasksResponse { tasks }))
+    }
+
+    async fn delete(
+        &self,
+        request: Request<DeleteTaskRequest>,
+    ) -> Result<Response<DeleteTaskResponse>, Status> {
+        let name: TaskName = request.into_inner().name.parse().map_err(EnidError::from)?;
+        let tasks = Arc::clone(&self.tasks);
+        blocking(move || Ok(DeleteTaskResponse { existed: tasks.delete(&name)? })).await
+    }
+
+    async fn prepare_run(
+        &self,
+        request: Request<PrepareRunRequest>,
+    ) -> Result<Response<PrepareRunResponse>, Status> {
+        let request = request.into_inner();
+        let name: TaskName = request.task.parse().map_err(EnidError::from)?;
+        let class: TrafficClass = request.traffic_class.parse().map_err(EnidError::from)?;
+        let (tasks, runs) = (Arc::clone(&self.tasks), Arc::clone(&self.runs));
+        blocking(move || {
+            let record = tasks.get(&name)?;
+            let place = runs.prepare(&record.task, class)?;
+            Ok(PrepareRunResponse {
+                netns: record.task.netns.display().to_string(),
+                cgroup: place.cgroup.display().to_string(),
+                etc: place.etc.display().to_string(),
+            })
+        })
+        .await
+    }
+}
+
+fn parse(request: CreateTaskRequest) -> Result<NewTask, EnidError> {
+    Ok(NewTask {
+        name: request.name.parse()?,
+        subnet: request.subnet,
+        security_groups: request.security_groups,
+        addresses: WantedAddresses {
+            ipv4: request.ipv4.map(|text| parse_address(text, "IPv4")).transpose()?,
+            ipv6: request.ipv6.map(|text| parse_address(text, "IPv6")).transpose()?,
+        },
+        mtu: request.mtu.map(Mtu::try_from).transpose()?,
+        platform_version: match request.platform_version {
+            Some(text) => text.parse()?,
+            None => PlatformVersion::LATEST,
+        },
+        netns: request.netns.map(Into::into),
+    })
+}
+
+fn parse_address<A: std::str::FromStr>(value: String, family: &'static str) -> Result<A, EnidError> {
+    value.parse().map_err(|_| EnidError::NotAnAddress { family, value })
+}
+
+fn answer(tasks: &Tasks, record: &TaskRecord) -> Result<v1::Task, EnidError> {
+    let eni = &record.task.eni;
+    let (vpc, subnet) = tasks
+        .networks
+        .subnet_by_id(eni.subnet)
+        .ok_or_else(|| EnidError::SubnetGone { task: record.task.name.clone(), subnet: eni.subnet })?;
+    Ok(message::task(record, &vpc, &subnet))
+}

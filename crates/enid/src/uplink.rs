@@ -1,0 +1,259 @@
+//! The uplink `nat`: a VPC's way out through the host, masqueraded.
+//!
+//! Two VPCs may have the same addresses, so a VPC's packets never reach the host with them: its own router masquerades
+//! them behind a transit address that is unique on the host, in the router's own connection tracking, and the host
+//! masquerades transit addresses behind its own. The host needs no policy routing and no mark, and sees no address of
+//! a VPC.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd};
+use std::process::{Command, Stdio};
+
+use enid_model::{Mtu, Vpc};
+use enid_netns::{LinkEnd, Namespace, Netlink, Place, Request, RouteKind, on_thread_in, sysctl};
+
+use crate::EnidError;
+
+/// The uplink's name in the router's namespace.
+const ROUTER_END: &str = "uplink";
+/// Its index there: the same in every router, and below every ENI's number.
+const ROUTER_INDEX: u32 = 999_999;
+/// Indexes of host ends: this and the uplink's number. Below ENI numbers, above what the kernel gives out.
+const HOST_INDEX_BASE: u32 = 900_000;
+
+/// The transit addresses of one uplink: a pair of each family, the host's end and the router's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Transit {
+    number: u16,
+}
+
+impl Transit {
+    /// How many uplinks there are addresses for: 169.254.64.0/18 in pairs.
+    pub(crate) const COUNT: u16 = 8192;
+    /// Every IPv4 transit address. Link-local (RFC 3927), since they mean nothing beyond the host; the block is clear
+    /// of the 169.254.169.0/24 and 169.254.170.0/24 that hold link-local services.
+    const IPV4_BLOCK: &'static str = "169.254.64.0/18";
+    /// Every IPv6 transit address: unique-local (RFC 4193).
+    const IPV6_BLOCK: &'static str = "fd65:6e69:64ff::/64";
+
+    fn ipv4(self, end: u16) -> Ipv4Addr {
+        let base = u32::from(Ipv4Addr::new(169, 254, 64, 0));
+        Ipv4Addr::from(base + u32::from(self.number) * 2 + u32::from(end))
+    }
+
+    fn ipv6(self, end: u16) -> Ipv6Addr {
+        Ipv6Addr::new(0xfd65, 0x6e69, 0x64ff, 0, 0, 0, self.number, end)
+    }
+
+    fn host(self) -> [(IpAddr, u8); 2] {
+        [(self.ipv4(0).into(), 31), (self.ipv6(0).into(), 127)]
+    }
+
+    fn router(self) -> [(IpAddr, u8); 2] {
+        [(self.ipv4(1).into(), 31), (self.ipv6(1).into(), 127)]
+    }
+
+    fn host_index(self) -> u32 {
+        HOST_INDEX_BASE + u32::from(self.number)
+    }
+
+    /// The host end's name. The firewall table below knows uplinks by its beginning.
+    fn host_name(self) -> String {
+        format!("enid-vpc{}", self.number)
+    }
+}
+
+/// Connects a VPC's router to the host.
+pub(crate) fn connect(vpc: &Vpc, number: u16, router: &Namespace) -> Result<(), EnidError> {
+    let transit = Transit { number };
+    forward_on_host()?;
+    load_rules(&host_rules())?;
+    // What an earlier daemon may have left under this number.
+    remove_host_end(number)?;
+    let mut host = Netlink::open()?;
+    let mut requests = vec![Request::NewVeth {
+        end: LinkEnd {
+            name: transit.host_name(),
+            index: Some(transit.host_index()),
+            mac: None,
+            namespace: None,
+        },
+        peer: LinkEnd {
+            name: ROUTER_END.to_owned(),
+            index: Some(ROUTER_INDEX),
+            mac: None,
+            namespace: Some(router.as_fd().as_raw_fd()),
+        },
+        mtu: Mtu::JUMBO,
+    }];
+    let index = transit.host_index();
+    requests.extend(transit.host().map(|(address, prefix)| Request::Address { index, address, prefix }));
+    requests.push(Request::Up { index });
+    host.send(&requests)?;
+    on_thread_in(Place::Existing(router), |_| {
+        let index = ROUTER_INDEX;
+        let mut requests = Vec::new();
+        requests.extend(transit.router().map(|(address, prefix)| Request::Address {
+            index,
+            address,
+            prefix,
+        }));
+        requests.push(Request::Up { index });
+        requests.extend(transit.host().map(|(gateway, _)| Request::Route {
+            destination: if gateway.is_ipv4() {
+                Ipv4Addr::UNSPECIFIED.into()
+            } else {
+                Ipv6Addr::UNSPECIFIED.into()
+            },
+            prefix: 0,
+            kind: RouteKind::Gateway(index, gateway),
+            source: None,
+        }));
+        // Nobody asks on this link but for its two ends.
+        sysctl::set(&format!("ipv4/conf/{ROUTER_END}/proxy_arp"), "0")?;
+        Netlink::open()?.send(&requests)?;
+        load_rules(&router_rules(vpc))
+    })
+}
+
+/// Takes a VPC's router off the host, and its masquerading away.
+pub(crate) fn disconnect(number: u16, router: &Namespace) -> Result<(), EnidError> {
+    remove_host_end(number)?;
+    on_thread_in(Place::Existing(router), |_| load_rules(REMOVE_RULES))
+}
+
+/// Removes the host end of an uplink, and its other end with it.
+pub(crate) fn remove_host_end(number: u16) -> Result<(), EnidError> {
+    let index = Transit { number }.host_index();
+    Netlink::open()?.send_removals(&[Request::DeleteLink { index }])?;
+    Ok(())
+}
+
+/// Removes enid's firewall table from the host, if it is there.
+pub(crate) fn remove_host_rules() -> Result<(), EnidError> {
+    load_rules(REMOVE_RULES)
+}
+
+/// Lets the host forward. An interface that takes router advertisements would stop doing so when IPv6 forwarding is
+/// turned on (kernel documentation, ip-sysctl, accept_ra), and the host might lose its own way out: such are told to go on.
+fn forward_on_host() -> Result<(), EnidError> {
+    if sysctl::get("ipv4/ip_forward")? != "1" {
+        tracing::warn!("turning IPv4 forwarding on, which the uplink nat needs");
+        sysctl::set("ipv4/ip_forward", "1")?;
+    }
+    if sysctl::get("ipv6/conf/all/forwarding")? != "1" {
+        tracing::warn!("turning IPv6 forwarding on, which the uplink nat needs");
+        for interface in interfaces()? {
+            let key = format!("ipv6/conf/{interface}/accept_ra");
+            if sysctl::get(&key).is_ok_and(|value| value == "1") {
+                sysctl::set(&key, "2")?;
+            }
+        }
+        sysctl::set("ipv6/conf/all/forwarding", "1")?;
+    }
+    Ok(())
+}
+
+fn interfaces() -> Result<Vec<String>, EnidError> {
+    let folder = "/proc/sys/net/ipv6/conf";
+    let failed = || EnidError::file("list", folder);
+    let entries = std::fs::read_dir(folder).map_err(failed())?;
+    let names = entries.map(|entry| Ok(entry.map_err(failed())?.file_name().to_string_lossy().into_owned()));
+    names.collect()
+}
+
+/// Removes enid's table, whether it is there or not: naming it first makes it if it is not.
+const REMOVE_RULES: &str = "table inet enid\ndelete table inet enid\n";
+
+/// enid's own table on the host. Transit addresses leave behind the host's own; VPCs don't reach each other, nor the
+/// host beyond what it answers to anybody who asks whether it is there.
+fn host_rules() -> String {
+    let (ipv4, ipv6) = (Transit::IPV4_BLOCK, Transit::IPV6_BLOCK);
+    format!(
+        "\
+{REMOVE_RULES}table inet enid {{
+    chain input {{
+        type filter hook input priority filter;
+        iifname \"enid-vpc*\" ct state established,related accept
+        iifname \"enid-vpc*\" meta l4proto {{ icmp, ipv6-icmp }} accept
+        iifname \"enid-vpc*\" drop
+    }}
+    chain forward {{
+        type filter hook forward priority filter;
+        iifname \"enid-vpc*\" oifname \"enid-vpc*\" drop
+    }}
+    chain postrouting {{
+        type nat hook postrouting priority srcnat;
+        oifname != \"enid-vpc*\" ip saddr {ipv4} masquerade
+        oifname != \"enid-vpc*\" ip6 saddr {ipv6} masquerade
+    }}
+}}
+"
+    )
+}
+
+/// A router's table. What stays in the VPC is not tracked: it needs no translation, and tracking costs.
+fn router_rules(vpc: &Vpc) -> String {
+    let ipv4 =
+        vpc.ipv4_cidr.map(|cidr| format!("        iifname != \"{ROUTER_END}\" ip daddr {cidr} notrack\n"));
+    let ipv6 =
+        vpc.ipv6_cidr.map(|cidr| format!("        iifname != \"{ROUTER_END}\" ip6 daddr {cidr} notrack\n"));
+    let untracked: String = ipv4.into_iter().chain(ipv6).collect();
+    format!(
+        "\
+{REMOVE_RULES}table inet enid {{
+    chain prerouting {{
+        type filter hook prerouting priority raw;
+{untracked}    }}
+    chain postrouting {{
+        type nat hook postrouting priority srcnat;
+        oifname \"{ROUTER_END}\" masquerade
+    }}
+}}
+"
+    )
+}
+
+/// Loads rules in the calling thread's namespace, all of them or none.
+fn load_rules(rules: &str) -> Result<(), EnidError> {
+    let failed = |reason: String| EnidError::Program { program: "nft", reason };
+    let mut child = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(format!("{error}; the uplink nat needs nftables installed")))?;
+    if let Some(mut input) = child.stdin.take() {
+        // A failure to write is one of nft's, which then says why.
+        let _ = std::io::Write::write_all(&mut input, rules.as_bytes());
+    }
+    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failed(String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transit_addresses_are_unique_and_in_their_blocks() {
+        let ipv4: enid_model::Ipv4Cidr = Transit::IPV4_BLOCK.parse().unwrap();
+        let ipv6: enid_model::Ipv6Cidr = Transit::IPV6_BLOCK.parse().unwrap();
+        let mut seen = std::collections::HashSet::new();
+        for number in 0..Transit::COUNT {
+            let transit = Transit { number };
+            for (address, _) in transit.host().into_iter().chain(transit.router()) {
+                assert!(seen.insert(address));
+                match address {
+                    IpAddr::V4(address) => assert!(ipv4.contains(address)),
+                    IpAddr::V6(address) => assert!(ipv6.contains(address)),
+                }
+            }
+            assert!(transit.host_name().len() <= 15);
+        }
+    }
+}
