@@ -56,6 +56,8 @@ pub struct EniConfig {
     pub capacity: u32,
     /// The MTU of an ENI whose creator asks for none.
     pub mtu: Mtu,
+    /// How many network namespaces are kept ready for tasks to come.
+    pub spare_namespaces: usize,
 }
 
 /// Where the daemon's things are. Each can be set, so that one machine can run several hosts.
@@ -116,7 +118,7 @@ impl Default for FlowTableConfig {
 
 impl Default for EniConfig {
     fn default() -> Self {
-        Self { capacity: 4096, mtu: Mtu::JUMBO }
+        Self { capacity: 4096, mtu: Mtu::JUMBO, spare_namespaces: 32 }
     }
 }
 

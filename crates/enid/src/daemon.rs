@@ -27,6 +27,7 @@ use crate::networks::NetworkState;
 use crate::router::Routers;
 use crate::run::{Runs, find_cgroup_directory};
 use crate::service::{FlowApi, HostApi, NetworkApi, TaskApi};
+use crate::spares::Spares;
 use crate::tasks::{BusyNames, State, Tasks};
 use crate::{EnidError, reaper};
 
@@ -183,6 +184,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         routers,
         networks,
         accounting,
+        spares: Spares::start(config.eni.spare_namespaces)?,
         netns_directory: paths.netns.clone(),
         eni_capacity: config.eni.capacity,
         default_mtu: config.eni.mtu,

@@ -2,13 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::Path;
 
 use enid_datapath::{Datapath, DatapathError};
-use enid_model::{Eni, EniNumber, MacAddress, NamespaceId, Subnet};
-use enid_netns::{
-    Hook, LinkEnd, Namespace, Netlink, NetnsError, Place, Request, RouteKind, on_thread_in, sysctl,
-};
+use enid_model::{Eni, EniNumber, MacAddress, Subnet};
+use enid_netns::{Hook, LinkEnd, Namespace, Netlink, NetnsError, Request, RouteKind, sysctl};
 
 use crate::EnidError;
 use crate::router::{LOOPBACK, Router};
@@ -26,41 +23,59 @@ const INSTANCE_METADATA: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ];
 
-/// Where a task's namespace comes from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum TaskNamespace<'a> {
-    /// It is made, and bound to this path.
-    New(&'a Path),
-    /// Somebody else made it.
-    Adopted(&'a Namespace),
+/// A task's namespace, and a socket in it.
+#[derive(Debug)]
+pub(crate) struct TaskNamespace {
+    pub(crate) namespace: Namespace,
+    netlink: Netlink,
+    /// Whether enid made it, and so brings `lo` up.
+    own: bool,
+}
+
+impl TaskNamespace {
+    /// A new one without a name, set up as far as can be without knowing whose it will be.
+    pub(crate) fn create() -> Result<Self, NetnsError> {
+        let (namespace, netlink) = Namespace::create(|| {
+            quieten("default")?;
+            let mut netlink = Netlink::open()?;
+            netlink.send(&[Request::Up { index: LOOPBACK }])?;
+            Ok::<_, NetnsError>(netlink)
+        })?;
+        Ok(Self { namespace, netlink, own: true })
+    }
+
+    /// One that somebody else made.
+    pub(crate) fn adopt(namespace: Namespace) -> Result<Self, NetnsError> {
+        let netlink = namespace.run::<_, NetnsError>(Netlink::open)?;
+        Ok(Self { namespace, netlink, own: false })
+    }
+}
+
+/// Turns off what an ENI has no use for and a task would wait for: router advertisements and address detection. `link` is
+/// a name, or `default` for all that come later.
+fn quieten(link: &str) -> Result<(), NetnsError> {
+    sysctl::set(&format!("ipv6/conf/{link}/accept_ra"), "0")?;
+    sysctl::set(&format!("ipv6/conf/{link}/accept_dad"), "0")
 }
 
 /// Makes an ENI: its link, born in both namespaces at once; the programs on it, before it is up; its addresses, routes
 /// and neighbours on either side.
 ///
-/// On an error, what was made is still there: [`remove`] takes it away.
+/// On an error, what was made is still there: [`stop`] and [`delete_marked`] take it away.
 pub(crate) fn create(
     eni: &Eni,
     subnet: &Subnet,
     router: &Router,
     datapath: &Datapath,
-    namespace: TaskNamespace<'_>,
-) -> Result<NamespaceId, EnidError> {
-    let place = match namespace {
-        TaskNamespace::New(path) => Place::New(path),
-        TaskNamespace::Adopted(namespace) => Place::Existing(namespace),
-    };
-    on_thread_in(place, |task| {
-        let mut inside = Netlink::open()?;
-        // The programs find their ENI configured before they see a packet.
-        datapath.open_eni(eni.number)?;
-        router.netlink().send(&router_side(eni, subnet, task, datapath))?;
-        sysctl::set(&format!("ipv6/conf/{TASK_END}/accept_ra"), "0")?;
-        sysctl::set(&format!("ipv6/conf/{TASK_END}/accept_dad"), "0")?;
-        let own = matches!(namespace, TaskNamespace::New(_));
-        inside.send(&task_side(eni, subnet, own))?;
-        Ok(task.id())
-    })
+    task: &mut TaskNamespace,
+) -> Result<(), EnidError> {
+    // The programs find their ENI configured before they see a packet.
+    datapath.open_eni(eni.number)?;
+    router.netlink().send(&router_side(eni, subnet, &task.namespace, datapath))?;
+    if !task.own {
+        task.namespace.run(|| quieten(TASK_END))?;
+    }
+    Ok(task.netlink.send(&task_side(eni, subnet))?)
 }
 
 /// What the VPC's router is asked for: the link, with the programs on its host end before it comes up, and the way to
@@ -114,12 +129,9 @@ fn host_prefix(address: IpAddr) -> u8 {
 }
 
 /// What the task's namespace is asked for: addresses, the link up, the gateways and what must not be reached.
-fn task_side(eni: &Eni, subnet: &Subnet, own: bool) -> Vec<Request> {
+fn task_side(eni: &Eni, subnet: &Subnet) -> Vec<Request> {
     let index = eni.number.get();
     let mut requests = Vec::new();
-    if own {
-        requests.push(Request::Up { index: LOOPBACK });
-    }
     if let (Some(address), Some(cidr)) = (eni.addresses.ipv4, subnet.ipv4_cidr) {
         requests.push(Request::Address { index, address: address.into(), prefix: cidr.prefix() });
     }

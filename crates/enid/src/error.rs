@@ -8,6 +8,7 @@ use enid_datapath::DatapathError;
 use enid_flowlog::FlowLogError;
 use enid_model::{
     AddressRefusal, ApplyError, LookupError, ModelError, NetworkFileError, RemoveError, SubnetId, TaskName,
+    VpcId,
 };
 use enid_netns::NetnsError;
 use enid_store::StoreError;
@@ -128,6 +129,9 @@ pub enum EnidError {
         /// Its subnet.
         subnet: SubnetId,
     },
+    /// A VPC's router is gone, and its ENIs with it.
+    #[error("the router of {0} is gone, and its ENIs with it; delete their tasks")]
+    RouterGone(VpcId),
     /// The namespace to adopt is the host's own or a VPC router's.
     #[error("the network namespace {0} is the host's own or a VPC router's, and can't be a task's")]
     NetnsNotATasks(PathBuf),
@@ -193,9 +197,9 @@ impl EnidError {
             | Self::NotAnAddress { .. }
             | Self::Address { .. }
             | Self::TooManySecurityGroups { .. }
-            | Self::NetnsNotATasks(_)
-            | Self::Netns(NetnsError::NotANamespace(_)) => Code::InvalidArgument,
+            | Self::NetnsNotATasks(_) => Code::InvalidArgument,
             Self::Lookup(_) | Self::NoTask(_) => Code::NotFound,
+            Self::Netns(error) if error.is_no_namespace() => Code::NotFound,
             Self::TaskDiffers { .. }
             | Self::AddressTaken { .. }
             | Self::NetnsTaken(_)
@@ -216,6 +220,7 @@ impl EnidError {
             | Self::FlowLog(_)
             | Self::File { .. }
             | Self::SubnetGone { .. }
+            | Self::RouterGone(_)
             | Self::Incomplete { .. }
             | Self::Program { .. } => Code::Internal,
         }

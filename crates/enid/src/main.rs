@@ -77,7 +77,12 @@ fn main() -> ExitCode {
 
 fn serve(common: &Common) -> anyhow::Result<ExitCode> {
     let (config, directories) = (common.config()?, common.directories());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // Few at once: they meet at one lock of the kernel's (RTNL), where more would only wait, each with its memory.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use enid_model::{Uplink, Vpc, VpcId};
-use enid_netns::{Namespace, Netlink, NetnsError, Place, Request, RouteKind, on_thread_in, sysctl};
+use enid_netns::{Namespace, Netlink, NetnsError, Request, RouteKind, sysctl};
 use enid_store::{RouterRecord, RunStore};
 
 use crate::uplink::{self, Transit};
@@ -112,7 +112,7 @@ impl Routers {
     /// Brings a VPC's router in line with what is declared of it, if it has one. It blocks.
     pub(crate) fn update(&self, old: &Vpc, new: &Vpc) -> Result<(), EnidError> {
         let Some(router) = self.get(new.id) else { return Ok(()) };
-        on_thread_in(Place::Existing(&router.namespace), |_| address(new))?;
+        router.namespace.run(|| address(new))?;
         if old.uplink != new.uplink {
             match new.uplink {
                 Uplink::None => uplink::disconnect(router.record.uplink_number, &router.namespace)?,
@@ -134,7 +134,7 @@ impl Routers {
 }
 
 fn open(record: RouterRecord, namespace: Namespace) -> Result<Router, EnidError> {
-    let netlink = on_thread_in::<_, NetnsError>(Place::Existing(&namespace), |_| Netlink::open())?;
+    let netlink = namespace.run::<_, NetnsError>(Netlink::open)?;
     Ok(Router { record, namespace, netlink: Mutex::new(netlink) })
 }
 
@@ -146,11 +146,11 @@ pub(crate) fn remove(record: &RouterRecord) -> Result<(), EnidError> {
 }
 
 fn create(vpc: &Vpc, record: &RouterRecord) -> Result<Namespace, EnidError> {
-    let namespace = on_thread_in::<_, EnidError>(Place::New(&record.netns), |_| {
+    let (namespace, ()) = Namespace::create::<_, EnidError>(|| {
         configure()?;
-        address(vpc)?;
-        Ok(Namespace::own()?)
+        address(vpc)
     })?;
+    namespace.bind(&record.netns)?;
     if vpc.uplink == Uplink::Nat {
         uplink::connect(vpc, record.uplink_number, &namespace)?;
     }

@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -11,7 +12,7 @@ use enid_model::{
     Eni, EniId, EniNumber, MacAddress, Mtu, NamespaceId, PlatformVersion, SecurityGroupId, Subnet, Task,
     TaskName, Vpc,
 };
-use enid_netns::{Namespace, unmount};
+use enid_netns::{Namespace, NetnsError, unmount};
 use enid_store::{RunStore, TaskRecord, TaskState};
 use tokio::sync::mpsc;
 
@@ -20,6 +21,7 @@ use crate::addresses::{AddressPool, WantedAddresses};
 use crate::eni::{self, TaskNamespace};
 use crate::networks::NetworkState;
 use crate::router::Routers;
+use crate::spares::Spares;
 use crate::{EnidError, lock};
 
 /// The most security groups that an ENI may have, as a VPC has it.
@@ -45,6 +47,7 @@ pub(crate) struct Tasks {
     pub(crate) routers: Arc<Routers>,
     pub(crate) networks: Arc<NetworkState>,
     pub(crate) accounting: Arc<Accounting>,
+    pub(crate) spares: Spares,
     pub(crate) netns_directory: PathBuf,
     pub(crate) eni_capacity: u32,
     pub(crate) default_mtu: Mtu,
@@ -136,11 +139,11 @@ impl Tasks {
                 Some(what) => Err(EnidError::TaskDiffers { name: new.name.clone(), what }),
             };
         }
-        let adopted = new.netns.as_deref().map(|path| self.adopt(path)).transpose()?;
+        let mut namespace = match &new.netns {
+            Some(path) => TaskNamespace::adopt(self.adoptable(path)?)?,
+            None => self.spares.take()?,
+        };
         let netns = new.netns.clone().unwrap_or_else(|| self.netns_directory.join(new.name.as_str()));
-        if adopted.is_none() && netns.exists() {
-            return Err(EnidError::NetnsTaken(netns));
-        }
         let router = self.routers.get_or_create(&vpc)?;
         let (number, addresses) = {
             let mut state = lock(&self.state);
@@ -162,26 +165,21 @@ impl Tasks {
             name: new.name.clone(),
             platform_version: new.platform_version,
             netns,
-            netns_adopted: adopted.is_some(),
+            netns_adopted: new.netns.is_some(),
             eni,
         };
-        let mut record = TaskRecord { task, state: TaskState::Creating, namespace: None };
+        let id = namespace.namespace.id();
+        let mut record = TaskRecord { task, state: TaskState::Creating, namespace: Some(id) };
         let made = self.store.add_task(&record).map_err(EnidError::from).and_then(|()| {
             self.accounting.register(&record.task, &subnet);
-            let namespace = match &adopted {
-                Some(namespace) => TaskNamespace::Adopted(namespace),
-                None => TaskNamespace::New(&record.task.netns),
-            };
-            record.namespace =
-                Some(eni::create(&record.task.eni, &subnet, &router, &self.datapath, namespace)?);
+            if !record.task.netns_adopted {
+                name(&namespace.namespace, &mut record)?;
+            }
+            eni::create(&record.task.eni, &subnet, &router, &self.datapath, &mut namespace)?;
             record.state = TaskState::Ready;
             Ok(self.store.update_task(&record)?)
         });
         if let Err(error) = made {
-            // The namespace's file was there before: it is not this task's to remove.
-            let raced =
-                matches!(&error, EnidError::Netns(enid_netns::NetnsError::File { action: "create", .. }));
-            record.task.netns_adopted |= raced;
             self.dismantle(record);
             return Err(error);
         }
@@ -189,7 +187,8 @@ impl Tasks {
         Ok(record)
     }
 
-    fn adopt(&self, path: &Path) -> Result<Namespace, EnidError> {
+    /// Opens a namespace to adopt, if it can be a task's.
+    fn adoptable(&self, path: &Path) -> Result<Namespace, EnidError> {
         let namespace = Namespace::open(path)?;
         let owner = lock(&self.state)
             .tasks
@@ -226,9 +225,7 @@ impl Tasks {
         let router = self.routers.get(eni.vpc);
         let mut errors = Vec::new();
         errors.extend(eni::stop(eni, router.as_deref(), &self.datapath).err());
-        if !record.task.netns_adopted {
-            errors.extend(unmount(&record.task.netns).err().map(EnidError::from));
-        }
+        errors.extend(remove_name(&record).err().map(EnidError::from));
         lock(&self.state).addresses.release(eni.subnet, eni.addresses);
         for error in &errors {
             tracing::error!(task = %record.task.name, eni = %eni.id, %error, "deleting a task met an error and went on");
@@ -247,14 +244,14 @@ impl Tasks {
                 continue;
             };
             self.accounting.register(&record.task, &subnet);
-            let upgraded = match self.routers.get(eni.vpc) {
-                Some(router) => {
-                    eni::upgrade(eni.number, &router, &self.datapath).map_err(|error| error.to_string())
-                }
-                None => Err("the VPC router is gone".to_owned()),
-            };
+            let upgraded =
+                self.routers.get(eni.vpc).ok_or(EnidError::RouterGone(eni.vpc)).and_then(|router| {
+                    // Its slot is there unless the pinned maps were removed meanwhile.
+                    self.datapath.open_eni(eni.number)?;
+                    Ok(eni::upgrade(eni.number, &router, &self.datapath)?)
+                });
             if let Err(error) = upgraded {
-                tracing::error!(task = %record.task.name, eni = %eni.id, error, "the ENI is broken; delete the task");
+                tracing::error!(task = %record.task.name, eni = %eni.id, %error, "the ENI is broken; delete the task");
             }
         }
     }
@@ -270,6 +267,26 @@ impl Tasks {
         for number in numbers {
             state.slots.remove(&(number.get() % self.eni_capacity));
         }
+    }
+}
+
+/// Gives a new task's namespace its name.
+fn name(namespace: &Namespace, record: &mut TaskRecord) -> Result<(), EnidError> {
+    let Err(error) = namespace.bind(&record.task.netns) else { return Ok(()) };
+    if matches!(&error, NetnsError::File { source, .. } if source.kind() == io::ErrorKind::AlreadyExists) {
+        // What is there is somebody else's: taking this task away must leave it.
+        record.namespace = None;
+        return Err(EnidError::NetnsTaken(record.task.netns.clone()));
+    }
+    Err(error.into())
+}
+
+/// Takes the name of a task's namespace away, unless it is somebody else's namespace that has it by now.
+fn remove_name(record: &TaskRecord) -> Result<(), NetnsError> {
+    let Some(own) = record.namespace.filter(|_| !record.task.netns_adopted) else { return Ok(()) };
+    match Namespace::open(&record.task.netns) {
+        Ok(there) if there.id() != own => Ok(()),
+        _ => unmount(&record.task.netns),
     }
 }
 

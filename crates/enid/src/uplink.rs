@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Stdio};
 
 use enid_model::{Mtu, Vpc};
-use enid_netns::{LinkEnd, Namespace, Netlink, Place, Request, RouteKind, on_thread_in, sysctl};
+use enid_netns::{LinkEnd, Namespace, Netlink, Request, RouteKind, sysctl};
 
 use crate::EnidError;
 
@@ -89,8 +89,15 @@ pub(crate) fn connect(vpc: &Vpc, number: u16, router: &Namespace) -> Result<(), 
     let index = transit.host_index();
     requests.extend(transit.host().map(|(address, prefix)| Request::Address { index, address, prefix }));
     requests.push(Request::Up { index });
+    // What is answered from outside goes back to the router.
+    requests.extend(transit.router().map(|(address, _)| Request::Route {
+        destination: address,
+        prefix: if address.is_ipv4() { 32 } else { 128 },
+        kind: RouteKind::Device(index),
+        source: None,
+    }));
     host.send(&requests)?;
-    on_thread_in(Place::Existing(router), |_| {
+    router.run(|| {
         let index = ROUTER_INDEX;
         let mut requests = Vec::new();
         requests.extend(transit.router().map(|(address, prefix)| Request::Address {
@@ -119,7 +126,7 @@ pub(crate) fn connect(vpc: &Vpc, number: u16, router: &Namespace) -> Result<(), 
 /// Takes a VPC's router off the host, and its masquerading away.
 pub(crate) fn disconnect(number: u16, router: &Namespace) -> Result<(), EnidError> {
     remove_host_end(number)?;
-    on_thread_in(Place::Existing(router), |_| load_rules(REMOVE_RULES))
+    router.run(|| load_rules(REMOVE_RULES))
 }
 
 /// Removes the host end of an uplink, and its other end with it.

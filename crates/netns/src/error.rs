@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::NetlinkError;
 
+/// The action of opening a namespace.
+pub(crate) const OPEN: &str = "open the network namespace";
+
 /// A failure with a namespace or what is in it.
 #[derive(Debug, thiserror::Error)]
 pub enum NetnsError {
@@ -52,6 +55,15 @@ impl NetnsError {
     /// For `map_err` on a system call without a file.
     pub(crate) fn system<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::System { action, source: source.into() }
+    }
+
+    /// Whether a namespace that was named is not there.
+    pub fn is_no_namespace(&self) -> bool {
+        match self {
+            Self::NotANamespace(_) => true,
+            Self::File { action, source, .. } => *action == OPEN && source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        }
     }
 
     /// Whether the failure is the kernel saying "no space left": a full disk, or a full tmpfs.

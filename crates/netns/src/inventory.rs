@@ -4,8 +4,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
 
-use crate::namespace::Place;
-use crate::{Namespace, NetnsError, on_thread_in};
+use crate::{Namespace, NetnsError};
 
 /// A connection that answers questions about one namespace.
 #[derive(Debug)]
@@ -49,7 +48,7 @@ impl Inventory {
     /// The namespace can't be entered, or the kernel gives no socket.
     pub fn open(namespace: &Namespace) -> Result<Self, NetnsError> {
         let runtime = tokio::runtime::Handle::current();
-        let (connection, handle, _) = on_thread_in(Place::Existing(namespace), |_| {
+        let (connection, handle, _) = namespace.run(|| {
             let _in_runtime = runtime.enter();
             rtnetlink::new_connection().map_err(NetnsError::system("open a netlink socket"))
         })?;

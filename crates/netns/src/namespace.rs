@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::thread;
 
@@ -12,6 +12,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space,
 use enid_model::NamespaceId;
 
 use crate::NetnsError;
+use crate::error::OPEN;
 
 /// The namespace of the calling thread.
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -27,32 +28,59 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes a new namespace, moves the calling thread into it, and binds it to `path`.
+    /// Makes a new namespace without a name, and runs `work` on a thread of its own inside it. It goes with the last
+    /// that holds it: this value, its [name](Self::bind), a process in it, a socket that `work` opened there.
     ///
-    /// The thread must be one that ends soon after: see [`on_thread_in`]. On an error after the namespace was made,
-    /// nothing is left at `path`.
+    /// It blocks until `work` is done.
     ///
     /// # Errors
-    /// `path` is taken (`AlreadyExists`), its folder does not exist, or the caller is not root.
-    pub(crate) fn create_and_enter(path: &Path) -> Result<Self, NetnsError> {
+    /// The caller is not root, or `work`'s own.
+    pub fn create<T, E>(work: impl FnOnce() -> Result<T, E> + Send) -> Result<(Self, T), E>
+    where
+        T: Send,
+        E: From<NetnsError> + Send,
+    {
+        on_thread(|| {
+            // SAFETY: only the network namespace is unshared: no memory, file table or credentials that other
+            // threads rely on.
+            unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
+                .map_err(NetnsError::system("make a network namespace (it takes CAP_SYS_ADMIN)"))?;
+            Ok((Self::own()?, work()?))
+        })
+    }
+
+    /// Runs `work` on a thread of its own inside the namespace, and ends the thread: one that entered a namespace never
+    /// serves another, whatever `work` does.
+    ///
+    /// It blocks until `work` is done.
+    ///
+    /// # Errors
+    /// The namespace can't be entered, or `work`'s own.
+    pub fn run<T, E>(&self, work: impl FnOnce() -> Result<T, E> + Send) -> Result<T, E>
+    where
+        T: Send,
+        E: From<NetnsError> + Send,
+    {
+        on_thread(|| {
+            move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))
+                .map_err(NetnsError::system("enter a network namespace"))?;
+            work()
+        })
+    }
+
+    /// Gives the namespace a name that iproute2 knows: binds it to a new file. [`unmount`] takes the name away.
+    ///
+    /// # Errors
+    /// `path` is taken, or its folder does not exist. Then nothing is left at `path` that was not there before.
+    pub fn bind(&self, path: &Path) -> Result<(), NetnsError> {
         File::create_new(path).map_err(NetnsError::file("create", path))?;
-        let made = Self::unshare().and_then(|namespace| {
-            mount_bind(OWN, path).map_err(NetnsError::file("bind a network namespace to", path))?;
-            Ok(namespace)
-        });
-        if made.is_err() {
+        let itself = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let bound = mount_bind(itself, path).map_err(NetnsError::file("bind a network namespace to", path));
+        if bound.is_err() {
             // The error at hand says more than one from tidying up could.
             let _ = fs::remove_file(path);
         }
-        made
-    }
-
-    fn unshare() -> Result<Self, NetnsError> {
-        // SAFETY: only the network namespace is unshared: no memory, file table or credentials that other threads
-        // rely on.
-        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
-            .map_err(NetnsError::system("make a network namespace (it takes CAP_SYS_ADMIN)"))?;
-        Self::own()
+        bound
     }
 
     /// The namespace that the calling thread is in.
@@ -68,11 +96,11 @@ impl Namespace {
     /// # Errors
     /// There is no such file, or it is not a network namespace.
     pub fn open(path: &Path) -> Result<Self, NetnsError> {
-        let file = File::open(path).map_err(NetnsError::file("open the network namespace", path))?;
+        let file = File::open(path).map_err(NetnsError::file(OPEN, path))?;
         let stat = rustix::fs::fstat(&file).map_err(NetnsError::file("look at", path))?;
         let file_system = rustix::fs::fstatfs(&file).map_err(NetnsError::file("look at", path))?;
         // SAFETY: the request takes no argument and returns the namespace's kind, a CLONE_ flag.
-        let kind = unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::NS_GET_NSTYPE) };
+        let kind = unsafe { libc::ioctl(file.as_raw_fd(), libc::NS_GET_NSTYPE) };
         if file_system.f_type != NSFS || kind != libc::CLONE_NEWNET {
             return Err(NetnsError::NotANamespace(path.to_owned()));
         }
@@ -83,12 +111,6 @@ impl Namespace {
     pub fn id(&self) -> NamespaceId {
         self.id
     }
-
-    /// Moves the calling thread into the namespace, for good.
-    pub(crate) fn enter(&self) -> Result<(), NetnsError> {
-        move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))
-            .map_err(NetnsError::system("enter a network namespace"))
-    }
 }
 
 impl AsFd for Namespace {
@@ -97,46 +119,13 @@ impl AsFd for Namespace {
     }
 }
 
-/// Where [`on_thread_in`] does its work.
-#[derive(Debug, Clone, Copy)]
-pub enum Place<'a> {
-    /// In a namespace that exists.
-    Existing(&'a Namespace),
-    /// In a new namespace, bound to this path.
-    New(&'a Path),
-}
-
-/// Runs `work` on a thread of its own inside a namespace, and ends the thread: one that entered a namespace never
-/// serves another, whatever `work` does.
-///
-/// It blocks until `work` is done. `work` gets the namespace it is in.
-///
-/// # Errors
-/// The namespace can't be made or entered, or `work`'s own.
-pub fn on_thread_in<T, E>(
-    place: Place<'_>,
-    work: impl FnOnce(&Namespace) -> Result<T, E> + Send,
-) -> Result<T, E>
+fn on_thread<T, E>(work: impl FnOnce() -> Result<T, E> + Send) -> Result<T, E>
 where
     T: Send,
     E: From<NetnsError> + Send,
 {
     thread::scope(|scope| {
-        let inside = move || {
-            let made;
-            let namespace = match place {
-                Place::Existing(namespace) => {
-                    namespace.enter()?;
-                    namespace
-                }
-                Place::New(path) => {
-                    made = Namespace::create_and_enter(path)?;
-                    &made
-                }
-            };
-            work(namespace)
-        };
-        let spawned = thread::Builder::new().name("enid-netns".to_owned()).spawn_scoped(scope, inside);
+        let spawned = thread::Builder::new().name("enid-netns".to_owned()).spawn_scoped(scope, work);
         let handle = spawned.map_err(NetnsError::system("start a thread"))?;
         handle.join().unwrap_or_else(|_| {
             let source = io::Error::other("the thread panicked");

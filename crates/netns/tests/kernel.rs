@@ -7,10 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 
 use enid_model::{MacAddress, Mtu};
-use enid_netns::{
-    Inventory, LinkEnd, Namespace, Netlink, NetnsError, Place, Request, RouteKind, on_thread_in, sysctl,
-    unmount,
-};
+use enid_netns::{Inventory, LinkEnd, Namespace, Netlink, NetnsError, Request, RouteKind, sysctl, unmount};
 
 const INDEX: u32 = 1_000_001;
 
@@ -24,12 +21,13 @@ struct Named {
 impl Named {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("enid-netns-{name}-{}", std::process::id()));
-        let netlink = on_thread_in::<_, NetnsError>(Place::New(&path), |_| Netlink::open()).unwrap();
-        Self { namespace: Namespace::open(&path).unwrap(), path, netlink }
+        let (namespace, netlink) = Namespace::create(Netlink::open).unwrap();
+        namespace.bind(&path).unwrap();
+        Self { path, namespace, netlink }
     }
 
     fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        on_thread_in::<_, NetnsError>(Place::Existing(&self.namespace), |_| Ok(work())).unwrap()
+        self.namespace.run::<_, NetnsError>(|| Ok(work())).unwrap()
     }
 }
 
@@ -176,7 +174,7 @@ fn a_namespace_is_known_by_its_inode_and_a_file_is_none() {
     assert!(matches!(error, NetnsError::NotANamespace(_)), "{error}");
     let error = Namespace::open("/etc/hostname".as_ref()).unwrap_err();
     assert!(matches!(error, NetnsError::NotANamespace(_)), "{error}");
-    let taken = on_thread_in::<(), NetnsError>(Place::New(&named.path), |_| Ok(())).unwrap_err();
+    let taken = named.namespace.bind(&named.path).unwrap_err();
     assert!(taken.to_string().contains("File exists"), "{taken}");
 }
 
