@@ -1,1 +1,67 @@
-//! Loads and attaches the eBPF programs and owns their maps: configuration in, flows and counters out.
+//! Loads the eBPF programs that account for every packet of an ENI, and owns their maps: configuration in, flows and
+//! counters out. Attaching the programs to a device is netlink's business, not done here.
+//!
+//! [`Datapath`] is shared by reference among threads. Its calls are system calls of microseconds, except
+//! [`Datapath::load`], [`Datapath::advance_interval`] and [`Datapath::read_flows`], which belong on a thread that may
+//! block.
+
+mod clock;
+mod eni;
+mod error;
+mod flows;
+mod grace;
+mod load;
+mod map;
+mod object;
+mod pin;
+mod sys;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU32;
+
+use enid_abi::{ClassTag, Clock, EniSlot, FlowValue};
+
+pub use eni::Ledgers;
+pub use enid_abi::{Bucket, Count, Direction, EXPIRY_INTERVALS, FlowKey, Interval, Ledger};
+pub use error::DatapathError;
+pub use flows::{FlowReading, FlowWindow};
+pub use load::DatapathConfig;
+
+use clock::Ticks;
+use grace::GracePeriod;
+use map::{Map, PerCpuMap};
+
+/// The programs, loaded, and their maps.
+#[derive(Debug)]
+pub struct Datapath {
+    from_eni: OwnedFd,
+    to_eni: OwnedFd,
+    enis: Map<u32, EniSlot>,
+    ledgers: PerCpuMap<Ledger>,
+    flows: Map<FlowKey, FlowValue>,
+    classes: Map<u64, ClassTag>,
+    clock: Map<u32, Clock>,
+    grace: GracePeriod,
+    ticks: Ticks,
+    /// The number of ENI slots less one.
+    eni_mask: u32,
+    /// Two ENIs may want one slot.
+    slots: Mutex<()>,
+    /// Two intervals must not begin at once.
+    advance: Mutex<()>,
+    /// The interval that every program has reached.
+    settled: AtomicU32,
+}
+
+impl Datapath {
+    /// The program for tc ingress of a host end: what the task sends.
+    pub fn from_eni(&self) -> BorrowedFd<'_> {
+        self.from_eni.as_fd()
+    }
+
+    /// The program for tc egress of a host end: what arrives for the task.
+    pub fn to_eni(&self) -> BorrowedFd<'_> {
+        self.to_eni.as_fd()
+    }
+}

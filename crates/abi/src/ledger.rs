@@ -1,0 +1,87 @@
+//! Ledgers: what went through an ENI in one direction.
+
+use crate::{Bucket, Plain};
+
+/// Packets on the wire and their layer-3 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub struct Count {
+    /// Packets on the wire: a segmented buffer counts as its segments.
+    pub packets: u64,
+    /// Bytes from the IP header on; of a frame without IP, all but the 14 bytes of the Ethernet header.
+    pub bytes: u64,
+}
+
+/// Both ledgers of an ENI and direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub struct Ledger {
+    /// Ledger (a): socket buffers, equal to the packet counter of the host end's interface.
+    pub buffers: u64,
+    /// Ledger (a): bytes from the Ethernet header on, equal to the byte counter of that interface.
+    pub layer2_bytes: u64,
+    /// Ledger (b): what flow entries and buckets add up to.
+    pub wire: Count,
+    /// What is in no flow entry, by [`Bucket::index`].
+    pub buckets: [Count; Bucket::COUNT],
+}
+
+// SAFETY: `#[repr(C)]`, two integers of one size.
+unsafe impl Plain for Count {}
+// SAFETY: `#[repr(C)]`, 64-bit integers only.
+unsafe impl Plain for Ledger {}
+
+impl Count {
+    /// Adds another count. Wraps, as counters do.
+    pub const fn add(&mut self, other: Self) {
+        self.packets = self.packets.wrapping_add(other.packets);
+        self.bytes = self.bytes.wrapping_add(other.bytes);
+    }
+}
+
+impl Ledger {
+    /// Adds what another CPU counted.
+    pub fn add(&mut self, other: &Self) {
+        self.buffers = self.buffers.wrapping_add(other.buffers);
+        self.layer2_bytes = self.layer2_bytes.wrapping_add(other.layer2_bytes);
+        self.wire.add(other.wire);
+        for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets) {
+            mine.add(theirs);
+        }
+    }
+
+    /// What a bucket holds.
+    #[allow(clippy::indexing_slicing, reason = "there is a place for each bucket")]
+    pub const fn bucket(&self, bucket: Bucket) -> Count {
+        self.buckets[bucket.index()]
+    }
+
+    /// What all buckets hold together: ledger (b) less the flows.
+    pub fn buckets_total(&self) -> Count {
+        let mut total = Count::default();
+        for count in self.buckets {
+            total.add(count);
+        }
+        total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ledgers_add_up_field_by_field() {
+        let mut sum = Ledger::default();
+        let mut one =
+            Ledger { buffers: 1, layer2_bytes: 2, wire: Count { packets: 3, bytes: 4 }, ..Ledger::default() };
+        one.buckets[Bucket::Closed.index()] = Count { packets: 5, bytes: 6 };
+        sum.add(&one);
+        sum.add(&one);
+        assert_eq!((sum.buffers, sum.layer2_bytes), (2, 4));
+        assert_eq!(sum.wire, Count { packets: 6, bytes: 8 });
+        assert_eq!(sum.bucket(Bucket::Closed), Count { packets: 10, bytes: 12 });
+        assert_eq!(sum.bucket(Bucket::Arp), Count::default());
+        assert_eq!(sum.buckets_total(), Count { packets: 10, bytes: 12 });
+    }
+}

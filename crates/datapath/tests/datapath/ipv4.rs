@@ -1,0 +1,220 @@
+//! IPv4: options, fragments, protocols, and whatever may be wrong with a packet.
+
+use std::net::Ipv4Addr;
+
+use enid_datapath::{Bucket, Direction};
+
+use crate::case::{Case, Fixture, Place, Tuple};
+use crate::frame::{ACK, ETHERNET, FIN, Ipv4, PSH, RST, SYN, icmp, tcp, udp};
+use crate::host::in_host;
+
+const BOTH: [Direction; 2] = [Direction::Egress, Direction::Ingress];
+
+fn flow(direction: Direction, ip: &Ipv4, ports: (u16, u16), flags: u8) -> Place {
+    let tuple = Tuple {
+        direction,
+        source: ip.source.into(),
+        destination: ip.destination.into(),
+        protocol: ip.protocol,
+        ports,
+    };
+    Place::Flow(tuple, flags)
+}
+
+fn of(protocol: u8) -> Ipv4 {
+    Ipv4 { protocol, ..Ipv4::default() }
+}
+
+#[test]
+fn tcp_flags_are_those_of_flow_logs() {
+    in_host(|| {
+        let fixture = Fixture::new();
+        let cases = [
+            (SYN, 2),
+            (SYN | ACK, 18),
+            (ACK, 0),
+            (PSH | ACK, 0),
+            (FIN | ACK, 1),
+            (RST, 4),
+            (RST | ACK, 4),
+            (SYN | ACK | FIN, 19),
+            (SYN | 0xc0, 2),
+        ];
+        for direction in BOTH {
+            for (port, (wire, flags)) in (1000..).zip(cases) {
+                let frame = of(6).frame(&tcp(port, 443, wire, 10));
+                let place = flow(direction, &of(6), (port, 443), flags);
+                fixture.check(&Case::new(direction, frame, place, 50));
+            }
+            // On one flow they accumulate.
+            for (wire, flags) in cases {
+                let frame = of(6).frame(&tcp(1, 2, wire, 0));
+                fixture.check(&Case::new(direction, frame, flow(direction, &of(6), (1, 2), flags), 40));
+            }
+        }
+    });
+}
+
+#[test]
+fn options_and_data_offset_do_not_move_the_ports() {
+    in_host(|| {
+        let fixture = Fixture::new();
+        for words in 1..=10 {
+            let ip = Ipv4 { options: vec![1; words * 4], ..Ipv4::default() };
+            let frame = ip.frame(&tcp(80, 5000, SYN, 3));
+            let place = flow(Direction::Egress, &ip, (80, 5000), 2);
+            fixture.check(&Case::new(Direction::Egress, frame, place, 20 + words * 4 + 23));
+        }
+        let mut segment = tcp(81, 5000, FIN, 40);
+        segment[12] = 0xf0;
+        let place = flow(Direction::Ingress, &of(6), (81, 5000), 1);
+        fixture.check(&Case::new(Direction::Ingress, of(6).frame(&segment), place, 80));
+    });
+}
+
+#[test]
+fn every_protocol_is_a_flow() {
+    in_host(|| {
+        let fixture = Fixture::new();
+        for direction in BOTH {
+            let place = flow(direction, &of(17), (53, 4000), 0);
+            fixture.check(&Case::new(direction, of(17).frame(&udp(53, 4000, 100)), place, 128));
+            let place = flow(direction, &of(1), (0, 0), 0);
+            fixture.check(&Case::new(direction, of(1).frame(&icmp(8, 56)), place, 84));
+            for protocol in [2, 4, 47, 50, 51, 58, 89, 132, 255] {
+                let frame = of(protocol).frame(&[0xff; 40]);
+                fixture.check(&Case::new(direction, frame, flow(direction, &of(protocol), (0, 0), 0), 60));
+            }
+            // Nothing at all after the header is fine for a protocol that nobody knows.
+            let place = flow(direction, &of(253), (0, 0), 0);
+            fixture.check(&Case::new(direction, of(253).frame(&[]), place, 20));
+        }
+    });
+}
+
+#[test]
+fn later_fragments_have_no_ports() {
+    in_host(|| {
+        let fixture = Fixture::new();
+        let fragment = |fragment| Ipv4 { fragment, ..of(17) };
+        let first = fragment(0x2000);
+        let place = flow(Direction::Egress, &first, (7, 9), 0);
+        fixture.check(&Case::new(Direction::Egress, first.frame(&udp(7, 9, 16)), place, 44));
+        for bits in [0x2003, 0x0003, 0x1fff, 0x3fff] {
+            let ip = fragment(bits);
+            let place = flow(Direction::Egress, &ip, (0, 0), 0);
+            // Two bytes: what would be a header is data, and need not fit.
+            fixture.check(&Case::new(Direction::Egress, ip.frame(&[1, 2]), place, 22));
+        }
+        // "Don't fragment" is no fragment.
+        let ip = fragment(0x4000);
+        let place = flow(Direction::Ingress, &ip, (7, 9), 0);
+        fixture.check(&Case::new(Direction::Ingress, ip.frame(&udp(7, 9, 0)), place, 28));
+    });
+}
+
+#[test]
+fn padding_after_the_packet_is_not_counted() {
+    in_host(|| {
+        let fixture = Fixture::new();
+        let mut frame = of(6).frame(&tcp(1, 2, ACK, 0));
+        frame.resize(60, 0);
+        fixture.check(&Case::new(Direction::Ingress, frame, flow(Direction::Ingress, &of(6), (1, 2), 0), 40));
+    });
+}
+
+#[test]
+fn whatever_is_wrong_is_malformed() {
+    in_host(|| {
+        let fixture = Fixture::new();
+        let mut frames = Vec::new();
+        let good = of(6).frame(&tcp(1, 2, SYN, 20));
+        let changed = |at: usize, byte: u8| {
+            let mut frame = good.clone();
+            frame[ETHERNET + at] = byte;
+            frame
+        };
+        frames.push(changed(0, 0x55)); // version 5
+        frames.push(changed(0, 0x65)); // version 6
+        frames.push(changed(0, 0x44)); // a header of 16 bytes
+        frames.push(changed(0, 0x40)); // of none
+        frames.push(changed(0, 0x4f)); // of 60 bytes: the TCP header does not fit
+        frames.push(changed(32, 0x40)); // TCP: a header of 16 bytes
+        frames.push(changed(32, 0xf0)); // of 60 bytes, 40 are there
+        for total_length in [0, 19, 39, 61, 0xffff] {
+            let ip = Ipv4 { total_length: Some(total_length), ..Ipv4::default() };
+            frames.push(ip.frame(&tcp(1, 2, SYN, 20)));
+        }
+        // Cut anywhere, without its length knowing. (A test run wants a whole IP header: see `wire` for less.)
+        for length in ETHERNET + 20..good.len() {
+            frames.push(good[..length].to_vec());
+        }
+        // Too short for the protocol's header, and its length says so.
+        for (protocol, needed) in [(6, 20), (17, 8), (1, 8), (132, 12)] {
+            for length in [0, 1, needed - 1] {
+                frames.push(of(protocol).frame(&vec![0x50; length]));
+            }
+        }
+        // A first fragment without the whole of its header.
+        let tiny = Ipv4 { fragment: 0x2000, ..Ipv4::default() };
+        frames.push(tiny.frame(&tcp(1, 2, SYN, 0)[..8]));
+        for direction in BOTH {
+            for frame in &frames {
+                let bytes = frame.len() - ETHERNET;
+                let place = Place::Bucket(Bucket::Malformed);
+                fixture.check(&Case::new(direction, frame.clone(), place, bytes));
+            }
+        }
+    });
+}
+
+#[test]
+fn link_local_addresses_are_a_bucket() {
+    in_host(|| {
+        let fixture = Fixture::new();
+        let local = Ipv4Addr::new(169, 254, 170, 2);
+        let from = Ipv4 { source: local, ..Ipv4::default() };
+        let to = Ipv4 { destination: local, ..Ipv4::default() };
+        for direction in BOTH {
+            for ip in [&from, &to] {
+                let frame = ip.frame(&tcp(1, 2, SYN, 8));
+                let place = Place::Bucket(Bucket::LinkLocal);
+                fixture.check(&Case::new(direction, frame, place, 48));
+            }
+            for near in [Ipv4Addr::new(169, 253, 0, 1), Ipv4Addr::new(170, 254, 0, 1)] {
+                let ip = Ipv4 { destination: near, ..Ipv4::default() };
+                let place = flow(direction, &ip, (1, 2), 2);
+                fixture.check(&Case::new(direction, ip.frame(&tcp(1, 2, SYN, 8)), place, 48));
+            }
+        }
+    });
+}
+
+#[test]
+fn instance_metadata_is_out_of_reach() {
+    in_host(|| {
+        let fixture = Fixture::new();
+        let address = Ipv4Addr::new(169, 254, 169, 254);
+        let to = Ipv4 { destination: address, ..Ipv4::default() };
+        let place = Place::Bucket(Bucket::InstanceMetadata);
+        let whole = to.frame(&tcp(1, 80, SYN, 0));
+        let mut odd = vec![whole.clone(), to.frame(&[]), whole[..40].to_vec()];
+        for (at, byte) in [(0, 0x40), (0, 0x15), (6, 0x20), (7, 0x05), (9, 253)] {
+            let mut frame = whole.clone();
+            frame[ETHERNET + at] = byte;
+            odd.push(frame);
+        }
+        for frame in odd {
+            let bytes = frame.len() - ETHERNET;
+            fixture.check(&Case::new(Direction::Egress, frame, place, bytes));
+        }
+        // What comes from there, or to there from elsewhere, is link-local like the rest.
+        let from = Ipv4 { source: address, ..Ipv4::default() };
+        for (direction, ip) in
+            [(Direction::Ingress, &to), (Direction::Ingress, &from), (Direction::Egress, &from)]
+        {
+            let place = Place::Bucket(Bucket::LinkLocal);
+            fixture.check(&Case::new(direction, ip.frame(&tcp(80, 1, SYN, 0)), place, 40));
+        }
+    });
+}

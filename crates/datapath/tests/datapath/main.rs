@@ -1,0 +1,22 @@
+//! The data path on crafted frames. Needs root: the programs are loaded into the kernel, in namespaces of their own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't be set up fails")]
+#![allow(clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod case;
+mod class;
+mod concurrency;
+mod eni;
+mod frame;
+mod host;
+mod interval;
+mod ipv4;
+mod ipv6;
+mod lifecycle;
+mod other;
+mod property;
+mod reference;
+mod run;
+mod segments;
+mod table;
+mod wire;

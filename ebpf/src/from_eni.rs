@@ -1,0 +1,14 @@
+//! The program on tc ingress of an ENI's host end: what the task sends.
+
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+use enid_abi::Direction;
+
+use crate::account::account;
+use crate::skb::Skb;
+
+/// Accounts for a packet that the task sent.
+#[classifier]
+pub fn from_eni(context: TcContext) -> i32 {
+    account(Skb::new(&context), Direction::Egress)
+}

@@ -1,0 +1,65 @@
+//! IPv4 (RFC 791).
+
+use enid_abi::{Bucket, Direction, Family};
+
+use crate::bytes::{Bytes, Header as _};
+use crate::packet::{ETHERNET, Internet, Packet, Stop};
+use crate::skb::Skb;
+use crate::transport::Transport;
+
+const LINK_LOCAL: u32 = 0xa9fe_0000;
+const LINK_LOCAL_MASK: u32 = 0xffff_0000;
+const INSTANCE_METADATA: u32 = 0xa9fe_a9fe;
+const FRAGMENT_OFFSET: u16 = 0x1fff;
+
+/// Reads a packet from its IPv4 header on.
+#[inline(always)]
+pub fn read(bytes: &impl Bytes, skb: Skb, direction: Direction) -> Result<Packet, Stop> {
+    let header = bytes.header::<20>(ETHERNET)?;
+    let (source, destination) = (header.word::<12>(), header.word::<16>());
+    if direction as u8 == Direction::Egress as u8 && destination == INSTANCE_METADATA.to_be() {
+        return Err(Stop::InstanceMetadata);
+    }
+
+    let version_and_words = header.octet::<0>();
+    let own = u32::from(version_and_words & 0xf) * 4;
+    if version_and_words >> 4 != 4 || own < 20 {
+        return Err(Stop::Malformed);
+    }
+    let present = skb.len().wrapping_sub(ETHERNET);
+    let length = match u32::from(header.short::<2>()) {
+        // A segmented buffer of more than 65,535 bytes (BIG TCP, Linux 6.3) can't state its length here.
+        0 if skb.gso_size() != 0 => present,
+        length => length,
+    };
+    if length < own || length > present {
+        return Err(Stop::Malformed);
+    }
+
+    let internet = Internet {
+        family: Family::Ipv4,
+        source: mapped(source),
+        destination: mapped(destination),
+        protocol: header.octet::<9>(),
+        length,
+        headers: own,
+        bucket: (is_link_local(source) || is_link_local(destination)).then_some(Bucket::LinkLocal),
+    };
+    let transport = if header.short::<6>() & FRAGMENT_OFFSET == 0 {
+        Transport::read(bytes, internet.protocol, Family::Ipv4, ETHERNET + own, length - own)?
+    } else {
+        Transport::NONE
+    };
+    Ok(internet.with(skb.ifindex(), direction, transport))
+}
+
+#[inline(always)]
+fn is_link_local(address: u32) -> bool {
+    address & LINK_LOCAL_MASK.to_be() == LINK_LOCAL.to_be()
+}
+
+/// The address mapped into IPv6 (RFC 4291, 2.5.5.2), both in network order.
+#[inline(always)]
+fn mapped(address: u32) -> [u64; 2] {
+    [0, u64::from(address) << 32 | 0xffff_0000]
+}
