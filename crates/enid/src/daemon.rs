@@ -123,7 +123,7 @@ impl Daemon {
     /// # Errors
     /// The socket can't be served.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), tonic::transport::Error> {
-        let (stopping, mut stopped) = watch::channel(false);
+        let (stopping, _) = watch::channel(false);
         let intervals =
             tokio::spawn(close_intervals(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
@@ -133,10 +133,8 @@ impl Daemon {
             .add_service(FlowServiceServer::new(FlowApi { tasks: Arc::clone(&self.tasks) }))
             .add_service(HostServiceServer::new(HostApi { doctor: self.doctor }))
             .serve_with_incoming_shutdown(UnixListenerStream::new(self.listener), async {
-                tokio::select! {
-                    () = stop => {}
-                    _ = stopped.wait_for(|stopping| *stopping) => {}
-                }
+                stop.await;
+                self.tasks.accounting.dismiss_followers();
             })
             .await;
         // Nobody is left to listen.

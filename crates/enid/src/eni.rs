@@ -75,7 +75,14 @@ pub(crate) fn create(
     if !task.own {
         task.namespace.run(|| quieten(TASK_END))?;
     }
-    Ok(task.netlink.send(&task_side(eni, subnet))?)
+    task.netlink.send(&task_side(eni, subnet))?;
+    // What comes for the task from here on arrives.
+    Ok(router.netlink().settle(&host_end(eni.number))?)
+}
+
+/// The name of an ENI's host end.
+fn host_end(number: EniNumber) -> String {
+    format!("eni{number}")
 }
 
 /// What the VPC's router is asked for: the link, with the programs on its host end before it comes up, and the way to
@@ -85,7 +92,7 @@ fn router_side(eni: &Eni, subnet: &Subnet, task: &Namespace, datapath: &Datapath
     let mut requests = vec![
         Request::NewVeth {
             end: LinkEnd {
-                name: format!("eni{index}"),
+                name: host_end(eni.number),
                 index: Some(index),
                 mac: Some(MacAddress::ROUTER),
                 namespace: None,

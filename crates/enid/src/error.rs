@@ -197,9 +197,10 @@ impl EnidError {
             | Self::NotAnAddress { .. }
             | Self::Address { .. }
             | Self::TooManySecurityGroups { .. }
-            | Self::NetnsNotATasks(_) => Code::InvalidArgument,
+            | Self::NetnsNotATasks(_)
+            | Self::Netns(NetnsError::NotANamespace(_)) => Code::InvalidArgument,
             Self::Lookup(_) | Self::NoTask(_) => Code::NotFound,
-            Self::Netns(error) if error.is_no_namespace() => Code::NotFound,
+            Self::Netns(error) if error.is_no_such_namespace() => Code::NotFound,
             Self::TaskDiffers { .. }
             | Self::AddressTaken { .. }
             | Self::NetnsTaken(_)
@@ -211,6 +212,7 @@ impl EnidError {
             Self::Stopping => Code::Unavailable,
             Self::Netns(error) if error.is_no_space() => Code::ResourceExhausted,
             Self::Store(error) if error.is_no_space() => Code::ResourceExhausted,
+            Self::FlowLog(error) if error.is_no_space() => Code::ResourceExhausted,
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Code::ResourceExhausted
             }

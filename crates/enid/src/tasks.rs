@@ -181,6 +181,7 @@ impl Tasks {
         });
         if let Err(error) = made {
             self.dismantle(record);
+            lock(&self.state).addresses.release(subnet.id, addresses);
             return Err(error);
         }
         lock(&self.state).tasks.insert(new.name.clone(), record.clone());
@@ -213,20 +214,23 @@ impl Tasks {
         // Without this on record a crash now would bring the task back: nothing is done before.
         self.store.update_task(&record)?;
         lock(&self.state).tasks.remove(name);
-        match self.dismantle(record) {
+        let Eni { subnet, addresses, .. } = record.task.eni;
+        let errors = self.dismantle(record);
+        lock(&self.state).addresses.release(subnet, addresses);
+        match errors {
             errors if errors.is_empty() => Ok(true),
             errors => Err(EnidError::Incomplete { task: name.clone(), errors: join(&errors) }),
         }
     }
 
-    /// Stops a task's traffic, takes its name and addresses away, and leaves the rest to the reaper.
+    /// Stops a task's traffic, takes its name away, and leaves the rest to the reaper. Its addresses are the caller's to
+    /// give back: those of one that an earlier daemon left may be another task's by now.
     pub(crate) fn dismantle(&self, record: TaskRecord) -> Vec<EnidError> {
         let eni = &record.task.eni;
         let router = self.routers.get(eni.vpc);
         let mut errors = Vec::new();
         errors.extend(eni::stop(eni, router.as_deref(), &self.datapath).err());
         errors.extend(remove_name(&record).err().map(EnidError::from));
-        lock(&self.state).addresses.release(eni.subnet, eni.addresses);
         for error in &errors {
             tracing::error!(task = %record.task.name, eni = %eni.id, %error, "deleting a task met an error and went on");
         }

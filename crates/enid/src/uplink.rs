@@ -120,7 +120,9 @@ pub(crate) fn connect(vpc: &Vpc, number: u16, router: &Namespace) -> Result<(), 
         sysctl::set(&format!("ipv4/conf/{ROUTER_END}/proxy_arp"), "0")?;
         Netlink::open()?.send(&requests)?;
         load_rules(&router_rules(vpc))
-    })
+    })?;
+    // The first answer from outside arrives, too.
+    Ok(host.settle(&transit.host_name())?)
 }
 
 /// Takes a VPC's router off the host, and its masquerading away.

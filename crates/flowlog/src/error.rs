@@ -111,6 +111,11 @@ impl FlowLogError {
         move |source| Self::Io { action, path, source }
     }
 
+    /// Whether there is no space left on the device.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
+    }
+
     /// Names the file that does not hold a field; other errors stay as they are.
     pub(crate) fn in_file(self, file: &Path) -> Self {
         match self {

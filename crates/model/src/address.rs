@@ -84,14 +84,10 @@ mod tests {
     #[test]
     fn the_first_four_and_the_last_are_reserved() {
         let subnet = subnet(Some("10.0.0.0/28"), Some("fd00::/64"));
-        let refused: Vec<u8> = (0..16)
-            .filter(|last| subnet.check_address([10, 0, 0, *last].into()).is_err())
-            .collect();
+        let refused: Vec<u8> =
+            (0..16).filter(|last| subnet.check_address([10, 0, 0, *last].into()).is_err()).collect();
         assert_eq!(refused, [0, 1, 2, 3, 15]);
-        assert_eq!(
-            subnet.check_address("fd00::3".parse().unwrap()),
-            Err(AddressRefusal::Reserved)
-        );
+        assert_eq!(subnet.check_address("fd00::3".parse().unwrap()), Err(AddressRefusal::Reserved));
         assert_eq!(subnet.check_address("fd00::4".parse().unwrap()), Ok(()));
         assert_eq!(
             subnet.check_address("fd00::ffff:ffff:ffff:ffff".parse().unwrap()),

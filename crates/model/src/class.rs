@@ -72,13 +72,10 @@ impl FromStr for TrafficClass {
     type Err = ModelError;
 
     fn from_str(text: &str) -> Result<Self, ModelError> {
-        Self::ALL
-            .into_iter()
-            .find(|class| class.as_str() == text)
-            .ok_or_else(|| {
-                let known = Self::ALL.map(Self::as_str).join(", ");
-                ModelError::malformed("a traffic class", text, format!("expected one of {known}"))
-            })
+        Self::ALL.into_iter().find(|class| class.as_str() == text).ok_or_else(|| {
+            let known = Self::ALL.map(Self::as_str).join(", ");
+            ModelError::malformed("a traffic class", text, format!("expected one of {known}"))
+        })
     }
 }
 

@@ -27,11 +27,7 @@ impl EniNumber {
     /// The number after this one; after the last, the first.
     #[must_use]
     pub const fn next(self) -> Self {
-        if self.0 == Self::MAX.0 {
-            Self::MIN
-        } else {
-            Self(self.0 + 1)
-        }
+        if self.0 == Self::MAX.0 { Self::MIN } else { Self(self.0 + 1) }
     }
 }
 
@@ -76,10 +72,7 @@ pub struct EniAddresses {
 impl EniAddresses {
     /// The addresses there are, IPv4 first.
     pub fn iter(self) -> impl Iterator<Item = IpAddr> {
-        self.ipv4
-            .map(IpAddr::V4)
-            .into_iter()
-            .chain(self.ipv6.map(IpAddr::V6))
+        self.ipv4.map(IpAddr::V4).into_iter().chain(self.ipv6.map(IpAddr::V6))
     }
 }
 

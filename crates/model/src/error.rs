@@ -29,11 +29,7 @@ pub enum ModelError {
 
 impl ModelError {
     pub(crate) fn malformed(kind: &'static str, value: &str, reason: impl Into<String>) -> Self {
-        Self::Malformed {
-            kind,
-            value: value.to_owned(),
-            reason: reason.into(),
-        }
+        Self::Malformed { kind, value: value.to_owned(), reason: reason.into() }
     }
 }
 

@@ -12,9 +12,7 @@ fn parse(prefix: &'static str, kind: &'static str, text: &str) -> Result<u128, M
     let malformed =
         || ModelError::malformed(kind, text, format!("expected `{prefix}` and {DIGITS} hex digits"));
     let digits = text.strip_prefix(prefix).ok_or_else(malformed)?;
-    let lower_hex = digits
-        .bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let lower_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if digits.len() != DIGITS || !lower_hex {
         return Err(malformed());
     }

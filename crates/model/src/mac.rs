@@ -57,20 +57,12 @@ impl FromStr for MacAddress {
     type Err = ModelError;
 
     fn from_str(text: &str) -> Result<Self, ModelError> {
-        let malformed = || {
-            ModelError::malformed(
-                "a MAC address",
-                text,
-                "expected six hex pairs, `02:00:00:00:00:01`",
-            )
-        };
+        let malformed =
+            || ModelError::malformed("a MAC address", text, "expected six hex pairs, `02:00:00:00:00:01`");
         let mut octets = [0; 6];
         let mut parts = text.split(':');
         for octet in &mut octets {
-            let part = parts
-                .next()
-                .filter(|part| part.len() == 2)
-                .ok_or_else(malformed)?;
+            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(malformed)?;
             *octet = u8::from_str_radix(part, 16).map_err(|_| malformed())?;
         }
         if parts.next().is_some() {

@@ -62,9 +62,6 @@ mod tests {
         assert!(Mtu::try_from(1279).is_err());
         assert_eq!(Mtu::try_from(1280).unwrap(), Mtu::MIN);
         assert_eq!(Mtu::try_from(9001).unwrap(), Mtu::JUMBO);
-        assert_eq!(
-            Mtu::try_from(9002).unwrap_err().to_string(),
-            "MTU 9002 is out of range: 1280 to 9001"
-        );
+        assert_eq!(Mtu::try_from(9002).unwrap_err().to_string(), "MTU 9002 is out of range: 1280 to 9001");
     }
 }

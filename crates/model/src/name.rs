@@ -8,27 +8,15 @@ use crate::error::{ModelError, serde_as_text};
 
 fn check(kind: &'static str, text: &str, longest: usize) -> Result<(), ModelError> {
     if text.is_empty() || text.len() > longest {
-        return Err(ModelError::malformed(
-            kind,
-            text,
-            format!("expected 1 to {longest} characters"),
-        ));
+        return Err(ModelError::malformed(kind, text, format!("expected 1 to {longest} characters")));
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if !text.bytes().all(allowed) {
-        return Err(ModelError::malformed(
-            kind,
-            text,
-            "only letters, digits, `-`, `_` and `.` are allowed",
-        ));
+        return Err(ModelError::malformed(kind, text, "only letters, digits, `-`, `_` and `.` are allowed"));
     }
     // A leading dot or dash would be a hidden file, a parent directory or an option.
     if !text.as_bytes()[0].is_ascii_alphanumeric() {
-        return Err(ModelError::malformed(
-            kind,
-            text,
-            "it must begin with a letter or a digit",
-        ));
+        return Err(ModelError::malformed(kind, text, "it must begin with a letter or a digit"));
     }
     Ok(())
 }

@@ -87,11 +87,7 @@ impl FromStr for Uplink {
         match text {
             "none" => Ok(Self::None),
             "nat" => Ok(Self::Nat),
-            _ => Err(ModelError::malformed(
-                "an uplink",
-                text,
-                "expected `nat` or `none`",
-            )),
+            _ => Err(ModelError::malformed("an uplink", text, "expected `nat` or `none`")),
         }
     }
 }

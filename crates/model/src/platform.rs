@@ -33,11 +33,7 @@ impl FromStr for PlatformVersion {
         match text {
             "LATEST" => Ok(Self::LATEST),
             "1.4.0" => Ok(Self::V1_4_0),
-            _ => Err(ModelError::malformed(
-                "a platform version",
-                text,
-                "expected 1.4.0 or LATEST",
-            )),
+            _ => Err(ModelError::malformed("a platform version", text, "expected 1.4.0 or LATEST")),
         }
     }
 }

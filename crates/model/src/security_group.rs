@@ -113,9 +113,7 @@ impl FromStr for Protocol {
             return Ok(Self::Number(*number));
         }
         let reason = "expected all, tcp, udp, icmp, icmpv6 or a number from 0 to 255";
-        text.parse()
-            .map(Self::Number)
-            .map_err(|_| ModelError::malformed("a protocol", text, reason))
+        text.parse().map(Self::Number).map_err(|_| ModelError::malformed("a protocol", text, reason))
     }
 }
 
@@ -155,8 +153,7 @@ impl FromStr for PortRange {
     fn from_str(text: &str) -> Result<Self, ModelError> {
         let malformed = |reason: &str| ModelError::malformed("a port range", text, reason);
         let port = |part: &str| {
-            part.parse::<u16>()
-                .map_err(|_| malformed("expected `443` or `8000-8080`, 0 to 65535"))
+            part.parse::<u16>().map_err(|_| malformed("expected `443` or `8000-8080`, 0 to 65535"))
         };
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let (first, last) = (port(first)?, port(last)?);
@@ -175,11 +172,9 @@ mod tests {
 
     #[test]
     fn protocols_have_names_and_numbers() {
-        for (text, protocol) in [
-            ("all", Protocol::All),
-            ("tcp", Protocol::TCP),
-            ("132", Protocol::Number(132)),
-        ] {
+        for (text, protocol) in
+            [("all", Protocol::All), ("tcp", Protocol::TCP), ("132", Protocol::Number(132))]
+        {
             assert_eq!(text.parse(), Ok(protocol));
             assert_eq!(protocol.to_string(), text);
         }
@@ -191,13 +186,7 @@ mod tests {
     fn a_range_upside_down_is_refused() {
         assert_eq!("80".parse::<PortRange>().unwrap().to_string(), "80");
         assert_eq!("80-90".parse::<PortRange>().unwrap().to_string(), "80-90");
-        assert!(
-            "90-80"
-                .parse::<PortRange>()
-                .unwrap_err()
-                .to_string()
-                .contains("upside down")
-        );
+        assert!("90-80".parse::<PortRange>().unwrap_err().to_string().contains("upside down"));
         assert!("65536".parse::<PortRange>().is_err());
     }
 }

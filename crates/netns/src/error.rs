@@ -58,12 +58,9 @@ impl NetnsError {
     }
 
     /// Whether a namespace that was named is not there.
-    pub fn is_no_namespace(&self) -> bool {
-        match self {
-            Self::NotANamespace(_) => true,
-            Self::File { action, source, .. } => *action == OPEN && source.kind() == io::ErrorKind::NotFound,
-            _ => false,
-        }
+    pub fn is_no_such_namespace(&self) -> bool {
+        matches!(self, Self::File { action, source, .. }
+            if *action == OPEN && source.kind() == io::ErrorKind::NotFound)
     }
 
     /// Whether the failure is the kernel saying "no space left": a full disk, or a full tmpfs.

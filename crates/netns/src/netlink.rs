@@ -4,6 +4,7 @@
 //! instead of one a request. It goes on past a request that fails; the first failure is what the caller learns.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 
 use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -97,6 +98,42 @@ impl Netlink {
             }
         }
         Ok(())
+    }
+
+    /// Has the kernel take notice at once of a link's carrier, which a veth gets when both of its ends are up. Left to
+    /// itself it does so later, in a queue of its own (linkwatch), and until then drops what the link is to send.
+    ///
+    /// Asking for the carrier has this effect since kernel 6.9, and none before.
+    ///
+    /// # Errors
+    /// There is no such link.
+    pub fn settle(&self, link: &str) -> Result<(), NetnsError> {
+        /// linux/sockios.h.
+        const SIOCETHTOOL: u32 = 0x8946;
+        /// linux/ethtool.h.
+        const ETHTOOL_GLINK: u32 = 0x0a;
+        /// `struct ethtool_value` of linux/ethtool.h.
+        #[repr(C)]
+        struct Value {
+            command: u32,
+            data: u32,
+        }
+        let mut value = Value { command: ETHTOOL_GLINK, data: 0 };
+        let mut request = libc::ifreq {
+            ifr_name: [0; libc::IFNAMSIZ],
+            ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: (&raw mut value).cast() },
+        };
+        // The last byte stays zero, and ends the name.
+        for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(link.bytes()) {
+            *to = libc::c_char::from_ne_bytes([from]);
+        }
+        // SAFETY: the request and the value that it points to are of the types that this call reads and writes, and
+        // live until it returns.
+        let done = unsafe { libc::ioctl(self.socket.as_raw_fd(), SIOCETHTOOL.into(), &raw mut request) };
+        if done == 0 {
+            return Ok(());
+        }
+        Err(NetnsError::system("ask for the carrier of a link")(io::Error::last_os_error()))
     }
 
     fn send_each(&mut self, requests: &[Request]) -> Option<NetlinkError> {

@@ -29,6 +29,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the file failed, and not what was asked of it.
+    pub(crate) fn is_of_the_file(&self) -> bool {
+        matches!(self, Self::Database { source, .. }
+            if matches!(&**source, redb::Error::Io(_) | redb::Error::PreviousIo))
+    }
+
     /// Whether there is no space left on the device.
     pub fn is_no_space(&self) -> bool {
         matches!(self, Self::Database { source, .. }

@@ -1,6 +1,7 @@
 //! A database file with tables of JSON values.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use redb::{Builder, Database, Key, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::Serialize;
@@ -13,15 +14,14 @@ const CACHE_SIZE: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct DatabaseFile {
-    database: Database,
     path: PathBuf,
+    /// None after a failure of the file's, such as a full disk: redb then wants it opened anew.
+    database: Mutex<Option<Database>>,
 }
 
 impl DatabaseFile {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Builder::new().set_cache_size(CACHE_SIZE).create(path);
-        let database = database.map_err(|error| failed("open", path, error))?;
-        Ok(Self { database, path: path.to_owned() })
+        Ok(Self { database: Mutex::new(Some(open(path)?)), path: path.to_owned() })
     }
 
     /// Runs `work` in one transaction that is on disk when this returns, or did not happen.
@@ -29,11 +29,31 @@ impl DatabaseFile {
         &self,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let transaction =
-            self.database.begin_write().map_err(|error| failed("write to", &self.path, error))?;
-        let mut open = Transaction { transaction, path: &self.path };
-        work(&mut open)?;
-        open.transaction.commit().map_err(|error| failed("write to", &self.path, error))
+        self.with_database(|database| {
+            let failed = |error: redb::Error| failed("write to", &self.path, error);
+            let transaction = database.begin_write().map_err(|error| failed(error.into()))?;
+            let mut open = Transaction { transaction, path: &self.path };
+            work(&mut open)?;
+            open.transaction.commit().map_err(|error| failed(error.into()))
+        })
+    }
+
+    /// Runs `work` with the database, opened again if it had to be closed.
+    fn with_database<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        // A thread that panicked in the middle has left no transaction: redb takes back what was not committed.
+        let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = match slot.take() {
+            Some(database) => database,
+            None => open(&self.path)?,
+        };
+        let done = work(&database);
+        if !done.as_ref().is_err_and(StoreError::is_of_the_file) {
+            *slot = Some(database);
+        }
+        done
     }
 
     /// All values of a table, in the order of their keys; none if there is no such table yet.
@@ -41,8 +61,8 @@ impl DatabaseFile {
         &self,
         table: TableDefinition<'static, K, &'static [u8]>,
     ) -> Result<Vec<V>, StoreError> {
-        let read = || -> Result<Vec<Vec<u8>>, redb::Error> {
-            let transaction = self.database.begin_read()?;
+        let read = |database: &Database| -> Result<Vec<Vec<u8>>, redb::Error> {
+            let transaction = database.begin_read()?;
             let table = match transaction.open_table(table) {
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
                 opened => opened?,
@@ -50,7 +70,8 @@ impl DatabaseFile {
             let entries = table.iter()?.map(|entry| Ok(entry?.1.value().to_vec()));
             entries.collect()
         };
-        let texts = read().map_err(|error| failed("read", &self.path, error))?;
+        let texts =
+            self.with_database(|database| read(database).map_err(|error| failed("read", &self.path, error)))?;
         let parse = |text: Vec<u8>| {
             let unreadable = |source| StoreError::Value {
                 path: self.path.clone(),
@@ -100,6 +121,11 @@ impl Transaction<'_> {
         };
         remove().map_err(|error| failed("write to", self.path, error))
     }
+}
+
+fn open(path: &Path) -> Result<Database, StoreError> {
+    let database = Builder::new().set_cache_size(CACHE_SIZE).create(path);
+    database.map_err(|error| failed("open", path, error))
 }
 
 fn failed(action: &'static str, path: &Path, error: impl Into<redb::Error>) -> StoreError {

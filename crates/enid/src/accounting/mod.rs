@@ -47,7 +47,8 @@ pub(crate) struct Accounting {
     /// Where what was exported is remembered across restarts.
     snapshot: PathBuf,
     books: Mutex<Books>,
-    followers: broadcast::Sender<Arc<str>>,
+    /// None when the daemon stops.
+    followers: Mutex<Option<broadcast::Sender<Arc<str>>>>,
 }
 
 /// What one hand must hold: records are written and totals kept in one go.
@@ -94,7 +95,7 @@ impl Accounting {
             format: config.flow_log.format.clone(),
             snapshot,
             books: Mutex::new(books),
-            followers: broadcast::Sender::new(FOLLOW_BACKLOG),
+            followers: Mutex::new(Some(broadcast::Sender::new(FOLLOW_BACKLOG))),
         })
     }
 
@@ -120,7 +121,16 @@ impl Accounting {
 
     /// Each line of complete records, from now on.
     pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<str>> {
-        self.followers.subscribe()
+        match &*lock(&self.followers) {
+            Some(followers) => followers.subscribe(),
+            // Whose end is there already.
+            None => broadcast::Sender::new(1).subscribe(),
+        }
+    }
+
+    /// Ends the streams of all who follow, and of those who come later: a server that stops waits for them.
+    pub(crate) fn dismiss_followers(&self) {
+        lock(&self.followers).take();
     }
 
     /// How long until the current interval ends, on the wall clock that all hosts share.
@@ -222,13 +232,14 @@ impl Accounting {
                 "removed the oldest files of records, to stay within record_directory_bytes"
             );
         }
-        if self.followers.receiver_count() > 0 {
+        let followers = lock(&self.followers).clone();
+        if let Some(followers) = followers.filter(|followers| followers.receiver_count() > 0) {
             let format = Format::complete();
             for record in &records {
                 let mut line = String::new();
                 format.render(record, &mut line);
                 // There may be no follower left by now.
-                let _ = self.followers.send(line.into());
+                let _ = followers.send(line.into());
             }
         }
         delivered?;

@@ -96,16 +96,10 @@ pub(super) fn read<B: Block>(
     let prefix = block.value.prefix();
     if !prefixes.contains(&prefix) {
         let (shortest, longest) = (prefixes.start(), prefixes.end());
-        let allowed = if shortest == longest {
-            format!("a /{shortest}")
-        } else {
-            format!("/{shortest} to /{longest}")
-        };
+        let allowed =
+            if shortest == longest { format!("a /{shortest}") } else { format!("/{shortest} to /{longest}") };
         let family = B::FAMILY;
-        report.add(
-            &block.place,
-            format!("the {family} block of {whose} is {allowed}, not /{prefix}"),
-        );
+        report.add(&block.place, format!("the {family} block of {whose} is {allowed}, not /{prefix}"));
         return None;
     }
     Some(block)
@@ -116,10 +110,7 @@ pub(super) fn require_one(table: &Table<'_>, whose: &str, report: &mut Report<'_
     let fields = [Ipv4Cidr::FIELD, Ipv6Cidr::FIELD];
     if !fields.iter().any(|field| table.has(field)) {
         let [ipv4, ipv6] = fields;
-        report.add(
-            &table.place,
-            format!("{whose} needs an address block: {ipv4}, {ipv6} or both"),
-        );
+        report.add(&table.place, format!("{whose} needs an address block: {ipv4}, {ipv6} or both"));
     }
 }
 

@@ -43,16 +43,11 @@ impl NetworkSpec {
         };
         let root = Table::root(&document);
         root.refuse_unknown(&["vpc"], &mut report);
-        let drafts: Vec<_> = root
-            .tables("vpc", &mut report)
-            .iter()
-            .map(|table| vpc::read(table, &mut report))
-            .collect();
+        let drafts: Vec<_> =
+            root.tables("vpc", &mut report).iter().map(|table| vpc::read(table, &mut report)).collect();
         let names = drafts.iter().filter_map(|draft| draft.name.as_ref());
         refuse_duplicates(names, "a VPC's name is unique on the host", &mut report);
-        report.finish(Self {
-            vpcs: drafts.into_iter().filter_map(|draft| draft.spec).collect(),
-        })
+        report.finish(Self { vpcs: drafts.into_iter().filter_map(|draft| draft.spec).collect() })
     }
 
     /// The network of a host whose operator declared none: one dual-stack VPC `default` with uplink `nat` and

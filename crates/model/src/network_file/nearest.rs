@@ -22,9 +22,7 @@ fn distance(from: &str, to: &str) -> usize {
         for (wanted, above) in to.chars().zip(row.windows(2)) {
             let [diagonal, above] =
                 [above.first(), above.last()].map(|cell| cell.copied().unwrap_or_default());
-            left = (left + 1)
-                .min(above + 1)
-                .min(diagonal + usize::from(letter != wanted));
+            left = (left + 1).min(above + 1).min(diagonal + usize::from(letter != wanted));
             next.push(left);
         }
         row = next;

@@ -103,14 +103,9 @@ impl<'t> Report<'t> {
 
     /// The error of a file that isn't TOML.
     pub(super) fn syntax_error(mut self, error: &toml::de::Error) -> NetworkFileError {
-        let place = Place {
-            field: String::new(),
-            offset: error.span().map_or(0, |span| span.start),
-        };
+        let place = Place { field: String::new(), offset: error.span().map_or(0, |span| span.start) };
         self.add(&place, format!("this is not TOML: {}", error.message()));
-        NetworkFileError {
-            problems: self.problems,
-        }
+        NetworkFileError { problems: self.problems }
     }
 
     /// The value, if nothing was wrong.
@@ -118,11 +113,8 @@ impl<'t> Report<'t> {
         if self.problems.is_empty() {
             return Ok(value);
         }
-        self.problems
-            .sort_by_key(|problem| (problem.line, problem.column));
-        Err(NetworkFileError {
-            problems: self.problems,
-        })
+        self.problems.sort_by_key(|problem| (problem.line, problem.column));
+        Err(NetworkFileError { problems: self.problems })
     }
 }
 

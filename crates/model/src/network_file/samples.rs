@@ -90,29 +90,18 @@ fn vpc(number: usize) -> impl Strategy<Value = VpcSpec> {
     let subnets = subsequence((0..6u8).collect::<Vec<_>>(), 0..=6);
     let uplink = select(vec![Uplink::None, Uplink::Nat]);
     let dns_servers = subsequence(vec!["10.0.0.2", "fd00::2"], 0..=2);
-    (
-        families,
-        subnets,
-        select(vec![0, 0, 0, 0, 1]),
-        uplink,
-        dns_servers,
-        security_groups(),
+    (families, subnets, select(vec![0, 0, 0, 0, 1]), uplink, dns_servers, security_groups()).prop_map(
+        move |(families, subnets, zone, uplink, dns_servers, security_groups)| VpcSpec {
+            name: name("vpc", number),
+            ipv4_cidr: families.ipv4.then(|| "10.0.0.0/16".parse().unwrap()),
+            ipv6_cidr: families.ipv6.then(|| "fd00::/56".parse().unwrap()),
+            uplink,
+            domain: "internal".parse().unwrap(),
+            dns_servers: dns_servers.iter().map(|text| text.parse().unwrap()).collect(),
+            subnets: subnets.into_iter().map(|number| subnet(number, zone, families)).collect(),
+            security_groups,
+        },
     )
-        .prop_map(
-            move |(families, subnets, zone, uplink, dns_servers, security_groups)| VpcSpec {
-                name: name("vpc", number),
-                ipv4_cidr: families.ipv4.then(|| "10.0.0.0/16".parse().unwrap()),
-                ipv6_cidr: families.ipv6.then(|| "fd00::/56".parse().unwrap()),
-                uplink,
-                domain: "internal".parse().unwrap(),
-                dns_servers: dns_servers.iter().map(|text| text.parse().unwrap()).collect(),
-                subnets: subnets
-                    .into_iter()
-                    .map(|number| subnet(number, zone, families))
-                    .collect(),
-                security_groups,
-            },
-        )
 }
 
 /// A valid spec of up to three VPCs. Two of them share names, and often conflict.
@@ -126,22 +115,12 @@ pub(crate) fn spec() -> impl Strategy<Value = NetworkSpec> {
 pub(crate) fn render(spec: &NetworkSpec) -> String {
     let mut text = String::new();
     for vpc in &spec.vpcs {
-        writeln!(
-            text,
-            "[[vpc]]\nname = \"{}\"\nuplink = \"{}\"",
-            vpc.name, vpc.uplink
-        )
-        .unwrap();
+        writeln!(text, "[[vpc]]\nname = \"{}\"\nuplink = \"{}\"", vpc.name, vpc.uplink).unwrap();
         writeln!(text, "domain = \"{}\"", vpc.domain).unwrap();
         writeln!(text, "dns_servers = {:?}", texts(&vpc.dns_servers)).unwrap();
         render_blocks(&mut text, vpc.ipv4_cidr, vpc.ipv6_cidr);
         for subnet in &vpc.subnets {
-            writeln!(
-                text,
-                "[[vpc.subnet]]\nname = \"{}\"\nzone = \"{}\"",
-                subnet.name, subnet.zone
-            )
-            .unwrap();
+            writeln!(text, "[[vpc.subnet]]\nname = \"{}\"\nzone = \"{}\"", subnet.name, subnet.zone).unwrap();
             render_blocks(&mut text, subnet.ipv4_cidr, subnet.ipv6_cidr);
         }
         for group in &vpc.security_groups {

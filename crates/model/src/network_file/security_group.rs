@@ -40,22 +40,14 @@ impl SecurityGroupDraft {
 
 impl RuleDraft {
     fn spec(self) -> Option<RuleSpec> {
-        Some(RuleSpec {
-            protocol: self.protocol?,
-            ports: self.ports,
-            peer: self.peer?.value,
-        })
+        Some(RuleSpec { protocol: self.protocol?, ports: self.ports, peer: self.peer?.value })
     }
 }
 
 pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> SecurityGroupDraft {
     table.refuse_unknown(&FIELDS, report);
     SecurityGroupDraft {
-        name: table.require(
-            "name",
-            "the group's name, unique in its VPC, as `name = \"web\"`",
-            report,
-        ),
+        name: table.require("name", "the group's name, unique in its VPC, as `name = \"web\"`", report),
         ingress: read_rules(table, "ingress", report),
         egress: table.has("egress").then(|| read_rules(table, "egress", report)),
     }
@@ -63,31 +55,18 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> SecurityGroupD
 
 /// Refuses rules whose peer is a group that the VPC doesn't have.
 pub(super) fn check_references(groups: &[SecurityGroupDraft], report: &mut Report<'_>) {
-    let mut known: Vec<&str> = groups
-        .iter()
-        .filter_map(|group| group.name.as_ref())
-        .map(|name| name.value.as_str())
-        .collect();
+    let mut known: Vec<&str> =
+        groups.iter().filter_map(|group| group.name.as_ref()).map(|name| name.value.as_str()).collect();
     if !known.contains(&DEFAULT_SECURITY_GROUP) {
         known.push(DEFAULT_SECURITY_GROUP);
     }
-    for rule in groups
-        .iter()
-        .flat_map(|group| group.ingress.iter().chain(group.egress.iter().flatten()))
-    {
-        let Some(Placed {
-            value: PeerSpec::SecurityGroup(name),
-            place,
-        }) = &rule.peer
-        else {
+    for rule in groups.iter().flat_map(|group| group.ingress.iter().chain(group.egress.iter().flatten())) {
+        let Some(Placed { value: PeerSpec::SecurityGroup(name), place }) = &rule.peer else {
             continue;
         };
         if !known.contains(&name.as_str()) {
             let known = known.join(", ");
-            report.add(
-                place,
-                format!("this file's VPC has no group `{name}`; it has {known}"),
-            );
+            report.add(place, format!("this file's VPC has no group `{name}`; it has {known}"));
         }
     }
 }
@@ -116,11 +95,7 @@ fn read_rule(table: &Table<'_>, report: &mut Report<'_>) -> RuleDraft {
         let reason = format!("only tcp and udp have ports, and the rule's protocol is {protocol}");
         report.add(&ports.place, reason);
     }
-    RuleDraft {
-        protocol,
-        ports: ports.map(|found| found.value),
-        peer: read_peer(table, report),
-    }
+    RuleDraft { protocol, ports: ports.map(|found| found.value), peer: read_peer(table, report) }
 }
 
 fn read_peer(table: &Table<'_>, report: &mut Report<'_>) -> Option<Placed<PeerSpec>> {
@@ -128,10 +103,7 @@ fn read_peer(table: &Table<'_>, report: &mut Report<'_>) -> Option<Placed<PeerSp
     let group = table.parse::<Name>("security_group", report);
     match (table.has("cidr"), table.has("security_group")) {
         (true, true) => {
-            report.add(
-                &table.place,
-                "a rule has one peer: cidr or security_group, not both",
-            );
+            report.add(&table.place, "a rule has one peer: cidr or security_group, not both");
             None
         }
         (false, false) => {

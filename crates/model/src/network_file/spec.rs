@@ -76,10 +76,7 @@ impl SecurityGroupSpec {
 
     /// The egress rules of a group that declares none.
     pub(super) fn everything_out() -> Vec<RuleSpec> {
-        vec![
-            RuleSpec::all(PeerSpec::Ipv4(Ipv4Cidr::ALL)),
-            RuleSpec::all(PeerSpec::Ipv6(Ipv6Cidr::ALL)),
-        ]
+        vec![RuleSpec::all(PeerSpec::Ipv4(Ipv4Cidr::ALL)), RuleSpec::all(PeerSpec::Ipv6(Ipv6Cidr::ALL))]
     }
 }
 
@@ -96,11 +93,7 @@ pub struct RuleSpec {
 
 impl RuleSpec {
     fn all(peer: PeerSpec) -> Self {
-        Self {
-            protocol: Protocol::All,
-            ports: None,
-            peer,
-        }
+        Self { protocol: Protocol::All, ports: None, peer }
     }
 }
 

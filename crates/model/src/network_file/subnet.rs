@@ -31,9 +31,7 @@ impl SubnetDraft {
 
     /// The name, or failing that the path.
     fn label(&self) -> &str {
-        self.name
-            .as_ref()
-            .map_or(&self.place.field, |name| name.value.as_str())
+        self.name.as_ref().map_or(&self.place.field, |name| name.value.as_str())
     }
 }
 
@@ -41,11 +39,7 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> SubnetDraft {
     table.refuse_unknown(&FIELDS, report);
     let draft = SubnetDraft {
         place: table.place.clone(),
-        name: table.require(
-            "name",
-            "the subnet's name, unique in its VPC, as `name = \"a\"`",
-            report,
-        ),
+        name: table.require("name", "the subnet's name, unique in its VPC, as `name = \"a\"`", report),
         zone: table.require("zone", "the availability zone, as `zone = \"local-a\"`", report),
         ipv4: block::read(table, "a subnet", &Ipv4Cidr::SUBNET_PREFIXES, report),
         ipv6: block::read(table, "a subnet", &Ipv6Cidr::SUBNET_PREFIXES, report),
@@ -69,17 +63,11 @@ pub(super) fn check_blocks<'d, B: Block + 'd>(
         match vpc {
             Some(vpc) if !vpc.value.covers(cidr) => {
                 let (whole, line) = (vpc.value, report.line(&vpc.place));
-                report.add(
-                    &block.place,
-                    format!("{cidr} is outside the VPC's block {whole} (line {line})"),
-                );
+                report.add(&block.place, format!("{cidr} is outside the VPC's block {whole} (line {line})"));
             }
             None if !vpc_has_field => {
                 let (family, field) = (B::FAMILY, B::FIELD);
-                report.add(
-                    &block.place,
-                    format!("the VPC has no {family} block: give it {field} first"),
-                );
+                report.add(&block.place, format!("the VPC has no {family} block: give it {field} first"));
             }
             _ => {}
         }

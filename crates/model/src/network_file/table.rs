@@ -19,13 +19,7 @@ pub(super) struct Table<'t> {
 
 impl<'t> Table<'t> {
     pub(super) fn root(document: &'t Spanned<DeTable<'t>>) -> Self {
-        Self {
-            fields: document.get_ref(),
-            place: Place {
-                field: String::new(),
-                offset: 0,
-            },
-        }
+        Self { fields: document.get_ref(), place: Place { field: String::new(), offset: 0 } }
     }
 
     pub(super) fn has(&self, field: &str) -> bool {
@@ -38,16 +32,10 @@ impl<'t> Table<'t> {
             if known.contains(&name) {
                 continue;
             }
-            let place = Place {
-                field: self.path(name),
-                offset: key.span().start,
-            };
+            let place = Place { field: self.path(name), offset: key.span().start };
             let hint =
                 nearest(name, known).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-            report.add(
-                &place,
-                format!("unknown field; {hint}allowed: {}", known.join(", ")),
-            );
+            report.add(&place, format!("unknown field; {hint}allowed: {}", known.join(", ")));
         }
     }
 
@@ -73,10 +61,7 @@ impl<'t> Table<'t> {
         report: &mut Report<'_>,
     ) -> Option<Placed<T>> {
         if !self.has(field) {
-            let place = Place {
-                field: self.path(field),
-                offset: self.place.offset,
-            };
+            let place = Place { field: self.path(field), offset: self.place.offset };
             report.add(&place, format!("missing: {what}"));
             return None;
         }
@@ -112,10 +97,7 @@ impl<'t> Table<'t> {
                 parse_text(&text, place, report)
             }
             other => {
-                report.add(
-                    &place,
-                    format!("expected a string or an integer, found {}", kind(other)),
-                );
+                report.add(&place, format!("expected a string or an integer, found {}", kind(other)));
                 None
             }
         }
@@ -127,19 +109,13 @@ impl<'t> Table<'t> {
             return Vec::new();
         };
         let DeValue::Array(items) = value else {
-            report.add(
-                &place,
-                format!("expected an array of strings, found {}", kind(value)),
-            );
+            report.add(&place, format!("expected an array of strings, found {}", kind(value)));
             return Vec::new();
         };
         let mut texts = Vec::new();
         for (item, place) in placed_items(items, &place) {
             match item {
-                DeValue::String(text) => texts.push(Placed {
-                    value: text.as_ref(),
-                    place,
-                }),
+                DeValue::String(text) => texts.push(Placed { value: text.as_ref(), place }),
                 other => report.add(&place, format!("expected a string, found {}", kind(other))),
             }
         }
@@ -154,10 +130,7 @@ impl<'t> Table<'t> {
         let DeValue::Array(items) = value else {
             let header = without_indexes(&place.field);
             let found = kind(value);
-            report.add(
-                &place,
-                format!("expected tables headed `[[{header}]]`, found {found}"),
-            );
+            report.add(&place, format!("expected tables headed `[[{header}]]`, found {found}"));
             return Vec::new();
         };
         let mut tables = Vec::new();
@@ -172,19 +145,12 @@ impl<'t> Table<'t> {
 
     fn value(&self, field: &str) -> Option<(&'t DeValue<'t>, Place)> {
         let value = self.fields.get(field)?;
-        let place = Place {
-            field: self.path(field),
-            offset: value.span().start,
-        };
+        let place = Place { field: self.path(field), offset: value.span().start };
         Some((value.get_ref(), place))
     }
 
     fn path(&self, field: &str) -> String {
-        if self.place.field.is_empty() {
-            field.to_owned()
-        } else {
-            format!("{}.{field}", self.place.field)
-        }
+        if self.place.field.is_empty() { field.to_owned() } else { format!("{}.{field}", self.place.field) }
     }
 }
 
@@ -225,10 +191,7 @@ fn placed_items<'t>(
     place: &Place,
 ) -> impl Iterator<Item = (&'t DeValue<'t>, Place)> {
     items.iter().enumerate().map(|(index, item)| {
-        let place = Place {
-            field: format!("{}[{index}]", place.field),
-            offset: item.span().start,
-        };
+        let place = Place { field: format!("{}[{index}]", place.field), offset: item.span().start };
         (item.get_ref(), place)
     })
 }

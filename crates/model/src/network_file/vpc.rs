@@ -10,16 +10,8 @@ use super::spec::VpcSpec;
 use super::table::{Table, refuse_duplicates};
 use super::{security_group, subnet};
 
-const FIELDS: [&str; 8] = [
-    "name",
-    "ipv4_cidr",
-    "ipv6_cidr",
-    "uplink",
-    "domain",
-    "dns_servers",
-    "subnet",
-    "security_group",
-];
+const FIELDS: [&str; 8] =
+    ["name", "ipv4_cidr", "ipv6_cidr", "uplink", "domain", "dns_servers", "subnet", "security_group"];
 
 /// What could be read of a VPC.
 pub(super) struct VpcDraft {
@@ -30,11 +22,8 @@ pub(super) struct VpcDraft {
 
 pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> VpcDraft {
     table.refuse_unknown(&FIELDS, report);
-    let name: Option<Placed<Name>> = table.require(
-        "name",
-        "the VPC's name, unique on the host, as `name = \"blue\"`",
-        report,
-    );
+    let name: Option<Placed<Name>> =
+        table.require("name", "the VPC's name, unique on the host, as `name = \"blue\"`", report);
     let ipv4 = read_block::<Ipv4Cidr>(table, report);
     let ipv6 = read_block::<Ipv6Cidr>(table, report);
     block::require_one(table, "a VPC", report);
@@ -42,11 +31,8 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> VpcDraft {
     let domain = table.parse_or("domain", Name::default_domain(), report);
     let dns_servers = read_dns_servers(table, report);
 
-    let subnets: Vec<_> = table
-        .tables("subnet", report)
-        .iter()
-        .map(|table| subnet::read(table, report))
-        .collect();
+    let subnets: Vec<_> =
+        table.tables("subnet", report).iter().map(|table| subnet::read(table, report)).collect();
     let names = subnets.iter().filter_map(|subnet| subnet.name.as_ref());
     refuse_duplicates(names, "a subnet's name is unique in its VPC", report);
     let inside = |field| table.has(field);
@@ -72,10 +58,7 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> VpcDraft {
             uplink: uplink?,
             domain: domain?,
             dns_servers,
-            subnets: subnets
-                .into_iter()
-                .filter_map(subnet::SubnetDraft::spec)
-                .collect(),
+            subnets: subnets.into_iter().filter_map(subnet::SubnetDraft::spec).collect(),
             security_groups: groups
                 .into_iter()
                 .filter_map(security_group::SecurityGroupDraft::spec)

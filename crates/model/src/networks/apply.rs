@@ -75,20 +75,15 @@ impl Networks {
     /// All that is refused: another block or zone for what exists, an overlap with a subnet that the file doesn't
     /// mention.
     pub fn apply(&self, spec: &NetworkSpec) -> Result<(Self, Vec<Change>), ApplyError> {
-        let mut application = Application {
-            networks: self.clone(),
-            changes: Vec::new(),
-            refusals: Vec::new(),
-        };
+        let mut application =
+            Application { networks: self.clone(), changes: Vec::new(), refusals: Vec::new() };
         for vpc in spec.vpcs() {
             application.vpc(vpc);
         }
         if application.refusals.is_empty() {
             Ok((application.networks, application.changes))
         } else {
-            Err(ApplyError {
-                refusals: application.refusals,
-            })
+            Err(ApplyError { refusals: application.refusals })
         }
     }
 }
@@ -210,24 +205,15 @@ impl Application {
         for group in &declared {
             let ingress = self.rules(vpc, group, &group.ingress);
             let egress = self.rules(vpc, group, &group.egress);
-            let Some(position) = vpc
-                .security_groups
-                .iter()
-                .position(|known| known.name == group.name)
-            else {
+            let Some(position) = vpc.security_groups.iter().position(|known| known.name == group.name) else {
                 continue;
             };
             let Some(old) = vpc.security_groups.get(position) else {
                 continue;
             };
-            let new = SecurityGroup {
-                ingress,
-                egress,
-                ..old.clone()
-            };
+            let new = SecurityGroup { ingress, egress, ..old.clone() };
             if added.contains(&new.id) {
-                self.changes
-                    .push(Change::security_group(Action::Added, vpc, &new));
+                self.changes.push(Change::security_group(Action::Added, vpc, &new));
             } else {
                 self.changes.extend(Change::security_group_update(vpc, old, &new));
             }
@@ -261,11 +247,7 @@ impl Application {
                     Peer::SecurityGroup(peer.id)
                 }
             };
-            rules.push(Rule {
-                protocol: spec.protocol,
-                ports: spec.ports,
-                peer,
-            });
+            rules.push(Rule { protocol: spec.protocol, ports: spec.ports, peer });
         }
         rules
     }
@@ -277,12 +259,7 @@ impl Application {
     }
 
     fn refuse_change(&mut self, object: &str, field: &'static str, current: String, wanted: String) {
-        self.refusals.push(Refusal::Fixed {
-            object: object.to_owned(),
-            field,
-            current,
-            wanted,
-        });
+        self.refusals.push(Refusal::Fixed { object: object.to_owned(), field, current, wanted });
     }
 
     fn refuse_overlap<B: Block>(

@@ -70,10 +70,7 @@ impl Change {
             action,
             object: Object::Subnet(id),
             vpc: vpc.id,
-            description: format!(
-                "subnet {name} ({id}) of vpc {}: {blocks} in zone {zone}",
-                vpc.name
-            ),
+            description: format!("subnet {name} ({id}) of vpc {}: {blocks} in zone {zone}", vpc.name),
         }
     }
 
@@ -86,10 +83,7 @@ impl Change {
             action,
             object: Object::SecurityGroup(id),
             vpc: vpc.id,
-            description: format!(
-                "security-group {name} ({id}) of vpc {}: {ingress}, {egress}",
-                vpc.name
-            ),
+            description: format!("security-group {name} ({id}) of vpc {}: {ingress}, {egress}", vpc.name),
         }
     }
 
@@ -113,20 +107,17 @@ impl Change {
 
     /// The difference that an update made to a group's rules, if any.
     pub(super) fn security_group_update(vpc: &Vpc, old: &SecurityGroup, new: &SecurityGroup) -> Option<Self> {
-        let differences = [
-            ("ingress", &old.ingress, &new.ingress),
-            ("egress", &old.egress, &new.egress),
-        ]
-        .into_iter()
-        .filter(|(_, old, new)| old != new)
-        .map(|(direction, old, new)| {
-            let before = rules(old.len(), direction);
-            if old.len() == new.len() {
-                format!("{before} changed")
-            } else {
-                format!("{before} → {}", new.len())
-            }
-        });
+        let differences = [("ingress", &old.ingress, &new.ingress), ("egress", &old.egress, &new.egress)]
+            .into_iter()
+            .filter(|(_, old, new)| old != new)
+            .map(|(direction, old, new)| {
+                let before = rules(old.len(), direction);
+                if old.len() == new.len() {
+                    format!("{before} changed")
+                } else {
+                    format!("{before} → {}", new.len())
+                }
+            });
         let differences: Vec<String> = differences.collect();
         (!differences.is_empty()).then(|| Self {
             action: Action::Updated,
@@ -143,10 +134,7 @@ impl Change {
 }
 
 fn blocks(ipv4: Option<impl fmt::Display>, ipv6: Option<impl fmt::Display>) -> String {
-    let blocks = [
-        ipv4.map(|block| block.to_string()),
-        ipv6.map(|block| block.to_string()),
-    ];
+    let blocks = [ipv4.map(|block| block.to_string()), ipv6.map(|block| block.to_string())];
     blocks.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 

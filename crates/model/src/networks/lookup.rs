@@ -61,8 +61,7 @@ impl Networks {
 
     /// The subnet of this identifier, with its VPC.
     pub fn subnet_by_id(&self, id: SubnetId) -> Option<(&Vpc, &Subnet)> {
-        self.members(|vpc| &vpc.subnets)
-            .find(|(_, subnet)| subnet.id == id)
+        self.members(|vpc| &vpc.subnets).find(|(_, subnet)| subnet.id == id)
     }
 
     /// The security group of this identifier, of this name in a VPC (`vpc/group`), or of this name where only one
@@ -73,17 +72,14 @@ impl Networks {
 
     /// The security group of this identifier, with its VPC.
     pub fn security_group_by_id(&self, id: SecurityGroupId) -> Option<(&Vpc, &SecurityGroup)> {
-        self.members(|vpc| &vpc.security_groups)
-            .find(|(_, group)| group.id == id)
+        self.members(|vpc| &vpc.security_groups).find(|(_, group)| group.id == id)
     }
 
     fn members<'n, T: 'n>(
         &'n self,
         of: impl Fn(&'n Vpc) -> &'n [T],
     ) -> impl Iterator<Item = (&'n Vpc, &'n T)> {
-        self.vpcs
-            .iter()
-            .flat_map(move |vpc| of(vpc).iter().map(move |member| (vpc, member)))
+        self.vpcs.iter().flat_map(move |vpc| of(vpc).iter().map(move |member| (vpc, member)))
     }
 
     fn member<'n, T: Member>(
@@ -95,10 +91,7 @@ impl Networks {
         let unknown = |among: &[&'n Vpc]| LookupError::Unknown {
             kind,
             wanted: wanted.to_owned(),
-            known: among
-                .iter()
-                .flat_map(|vpc| of(vpc).iter().map(|member| qualified(vpc, member)))
-                .collect(),
+            known: among.iter().flat_map(|vpc| of(vpc).iter().map(|member| qualified(vpc, member))).collect(),
         };
         if let Some((vpc, name)) = wanted.split_once('/') {
             let vpc = self.vpc(vpc)?;
@@ -112,9 +105,7 @@ impl Networks {
         {
             return Ok(found);
         }
-        let mut named = self
-            .members(&of)
-            .filter(|(_, member)| member.name().as_str() == wanted);
+        let mut named = self.members(&of).filter(|(_, member)| member.name().as_str() == wanted);
         match (named.next(), named.next()) {
             (Some(found), None) => Ok(found),
             (None, _) => Err(unknown(&self.vpcs.iter().collect::<Vec<_>>())),
@@ -188,10 +179,7 @@ member!(SecurityGroup, SecurityGroupId, "security group");
 
 /// The one of this identifier, or else of this name: a name may look like an identifier.
 fn find<'m, T: Member>(mut members: impl Iterator<Item = &'m T> + Clone, wanted: &str) -> Option<&'m T> {
-    let by_id = wanted
-        .parse::<T::Id>()
-        .ok()
-        .and_then(|id| members.clone().find(|member| member.id() == id));
+    let by_id = wanted.parse::<T::Id>().ok().and_then(|id| members.clone().find(|member| member.id() == id));
     by_id.or_else(|| members.find(|member| member.name().as_str() == wanted))
 }
 

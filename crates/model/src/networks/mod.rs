@@ -35,8 +35,6 @@ impl Networks {
 /// From VPCs stored one by one; their names and identifiers must be unique.
 impl FromIterator<Vpc> for Networks {
     fn from_iter<I: IntoIterator<Item = Vpc>>(vpcs: I) -> Self {
-        Self {
-            vpcs: vpcs.into_iter().collect(),
-        }
+        Self { vpcs: vpcs.into_iter().collect() }
     }
 }

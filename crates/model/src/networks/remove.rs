@@ -49,21 +49,12 @@ impl Networks {
     /// # Errors
     /// There is no such VPC.
     pub fn remove_vpc(&self, id: VpcId) -> Result<(Self, Vec<Change>), RemoveError> {
-        let vpc = self
-            .vpc_by_id(id)
-            .ok_or_else(|| RemoveError::unknown("VPC", &id))?;
-        let subnets = vpc
-            .subnets
-            .iter()
-            .map(|subnet| Change::subnet(Action::Removed, vpc, subnet));
-        let groups = vpc
-            .security_groups
-            .iter()
-            .map(|group| Change::security_group(Action::Removed, vpc, group));
-        let changes = std::iter::once(Change::vpc(Action::Removed, vpc))
-            .chain(subnets)
-            .chain(groups)
-            .collect();
+        let vpc = self.vpc_by_id(id).ok_or_else(|| RemoveError::unknown("VPC", &id))?;
+        let subnets = vpc.subnets.iter().map(|subnet| Change::subnet(Action::Removed, vpc, subnet));
+        let groups =
+            vpc.security_groups.iter().map(|group| Change::security_group(Action::Removed, vpc, group));
+        let changes =
+            std::iter::once(Change::vpc(Action::Removed, vpc)).chain(subnets).chain(groups).collect();
         let mut networks = self.clone();
         networks.vpcs.retain(|vpc| vpc.id != id);
         Ok((networks, changes))
@@ -74,9 +65,7 @@ impl Networks {
     /// # Errors
     /// There is no such subnet.
     pub fn remove_subnet(&self, id: SubnetId) -> Result<(Self, Change), RemoveError> {
-        let (vpc, subnet) = self
-            .subnet_by_id(id)
-            .ok_or_else(|| RemoveError::unknown("subnet", &id))?;
+        let (vpc, subnet) = self.subnet_by_id(id).ok_or_else(|| RemoveError::unknown("subnet", &id))?;
         let change = Change::subnet(Action::Removed, vpc, subnet);
         let mut networks = self.clone();
         for vpc in &mut networks.vpcs {
@@ -90,9 +79,8 @@ impl Networks {
     /// # Errors
     /// There is no such group, it is its VPC's `default`, or rules of other groups refer to it.
     pub fn remove_security_group(&self, id: SecurityGroupId) -> Result<(Self, Change), RemoveError> {
-        let (vpc, group) = self
-            .security_group_by_id(id)
-            .ok_or_else(|| RemoveError::unknown("security group", &id))?;
+        let (vpc, group) =
+            self.security_group_by_id(id).ok_or_else(|| RemoveError::unknown("security group", &id))?;
         if group.name.as_str() == DEFAULT_SECURITY_GROUP {
             return Err(RemoveError::DefaultGroup {
                 group: group.name.to_string(),
@@ -102,11 +90,7 @@ impl Networks {
         }
         let referenced_by = referenced_by(vpc, id);
         if !referenced_by.is_empty() {
-            return Err(RemoveError::Referenced {
-                group: group.name.to_string(),
-                id,
-                referenced_by,
-            });
+            return Err(RemoveError::Referenced { group: group.name.to_string(), id, referenced_by });
         }
         let change = Change::security_group(Action::Removed, vpc, group);
         let mut networks = self.clone();
@@ -119,10 +103,7 @@ impl Networks {
 
 impl RemoveError {
     fn unknown(kind: &'static str, id: &impl ToString) -> Self {
-        Self::Unknown {
-            kind,
-            id: id.to_string(),
-        }
+        Self::Unknown { kind, id: id.to_string() }
     }
 }
 
@@ -132,9 +113,5 @@ fn referenced_by(vpc: &Vpc, id: SecurityGroupId) -> Vec<String> {
         let mut rules = group.ingress.iter().chain(&group.egress);
         group.id != id && rules.any(|rule| rule.peer == Peer::SecurityGroup(id))
     };
-    vpc.security_groups
-        .iter()
-        .filter(refers)
-        .map(|group| group.name.to_string())
-        .collect()
+    vpc.security_groups.iter().filter(refers).map(|group| group.name.to_string()).collect()
 }

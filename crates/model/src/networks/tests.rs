@@ -53,13 +53,6 @@ fn shown(changes: &[Change]) -> Vec<String> {
         }
         _ => word.to_owned(),
     };
-    let line = |change: &Change| {
-        change
-            .to_string()
-            .split(' ')
-            .map(hide)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
+    let line = |change: &Change| change.to_string().split(' ').map(hide).collect::<Vec<_>>().join(" ");
     changes.iter().map(line).collect()
 }

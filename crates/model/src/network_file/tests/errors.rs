@@ -12,10 +12,7 @@ fn refused(text: &str, lines: &[&str]) {
 /// The same, of a file that begins with three lines of a valid VPC; `text` begins on line 4.
 #[track_caller]
 fn refused_in_vpc(text: &str, lines: &[&str]) {
-    refused(
-        &format!("[[vpc]]\nname = \"a\"\nipv4_cidr = \"10.0.0.0/16\"\n{text}"),
-        lines,
-    );
+    refused(&format!("[[vpc]]\nname = \"a\"\nipv4_cidr = \"10.0.0.0/16\"\n{text}"), lines);
 }
 
 /// The same, of a rule that begins on line 7.
@@ -31,18 +28,9 @@ fn syntax() {
         "[[vpc]]\nname = \"a\n",
         &["network.toml:2:10: this is not TOML: invalid basic string, expected `\"`"],
     );
-    refused(
-        "[[vpc]]\nname = \"a\"\nname = \"b\"\n",
-        &["network.toml:3:1: this is not TOML: duplicate key"],
-    );
-    refused(
-        "[[vpc]\n",
-        &["network.toml:1:7: this is not TOML: unclosed array table, expected `]`"],
-    );
-    refused(
-        "vpc = [",
-        &["network.toml:1:8: this is not TOML: unclosed array, expected `]`"],
-    );
+    refused("[[vpc]]\nname = \"a\"\nname = \"b\"\n", &["network.toml:3:1: this is not TOML: duplicate key"]);
+    refused("[[vpc]\n", &["network.toml:1:7: this is not TOML: unclosed array table, expected `]`"]);
+    refused("vpc = [", &["network.toml:1:8: this is not TOML: unclosed array, expected `]`"]);
 }
 
 #[test]
@@ -77,10 +65,7 @@ fn unknown_fields() {
             "network.toml:8:1: vpc[0].security_group[0].ingress[0].port: unknown field; did you mean `ports`? allowed: protocol, ports, cidr, security_group",
         ],
     );
-    refused(
-        "\"a\\u001b\\n\" = 1\n",
-        &["network.toml:1:1: a\\u{1b}\\n: unknown field; allowed: vpc"],
-    );
+    refused("\"a\\u001b\\n\" = 1\n", &["network.toml:1:1: a\\u{1b}\\n: unknown field; allowed: vpc"]);
 }
 
 #[test]
@@ -116,10 +101,7 @@ fn missing_fields() {
 
 #[test]
 fn wrong_types() {
-    refused(
-        "vpc = 3\n",
-        &["network.toml:1:7: vpc: expected tables headed `[[vpc]]`, found an integer"],
-    );
+    refused("vpc = 3\n", &["network.toml:1:7: vpc: expected tables headed `[[vpc]]`, found an integer"]);
     refused(
         "[vpc]\nname = \"a\"\n",
         &["network.toml:1:1: vpc: expected tables headed `[[vpc]]`, found a table"],
@@ -257,27 +239,12 @@ fn blocks_that_no_vpc_can_have() {
             "169.254.0.0/16",
             "169.254.0.0/16 is for link-local services, task metadata among them",
         ),
-        (
-            "ipv4_cidr",
-            "224.0.0.0/16",
-            "224.0.0.0/3 is for multicast and reserved",
-        ),
-        (
-            "ipv6_cidr",
-            "fe80::/64",
-            "use unique local addresses (fc00::/7) or global ones (2000::/3)",
-        ),
-        (
-            "ipv6_cidr",
-            "::/64",
-            "use unique local addresses (fc00::/7) or global ones (2000::/3)",
-        ),
+        ("ipv4_cidr", "224.0.0.0/16", "224.0.0.0/3 is for multicast and reserved"),
+        ("ipv6_cidr", "fe80::/64", "use unique local addresses (fc00::/7) or global ones (2000::/3)"),
+        ("ipv6_cidr", "::/64", "use unique local addresses (fc00::/7) or global ones (2000::/3)"),
     ] {
         let line = format!("network.toml:3:13: vpc[0].{field}: no VPC can have {cidr}: {reason}");
-        refused(
-            &format!("[[vpc]]\nname = \"a\"\n{field} = \"{cidr}\"\n"),
-            &[&line],
-        );
+        refused(&format!("[[vpc]]\nname = \"a\"\n{field} = \"{cidr}\"\n"), &[&line]);
     }
 }
 
@@ -347,11 +314,7 @@ fn subnets_outside_or_overlapping() {
     );
     let ipv6 = "ipv6_cidr = \"fd00::/64\"";
     refused_in_vpc(
-        &format!(
-            "ipv6_cidr = \"fd00::/56\"\n{}{}",
-            subnet("s", ipv6),
-            subnet("t", ipv6)
-        ),
+        &format!("ipv6_cidr = \"fd00::/56\"\n{}{}", subnet("s", ipv6), subnet("t", ipv6)),
         &[
             "network.toml:12:13: vpc[0].subnet[1].ipv6_cidr: fd00::/64 overlaps fd00::/64 of subnet s (line 8)",
         ],
@@ -403,10 +366,7 @@ fn rules() {
 fn too_many_rules() {
     let rule = "[[vpc.security_group.egress]]\ncidr = \"::/0\"\n";
     let group = "[[vpc.security_group]]\nname = \"web\"\n";
-    let full = format!(
-        "[[vpc]]\nname = \"a\"\nipv4_cidr = \"10.0.0.0/16\"\n{group}{}",
-        rule.repeat(60)
-    );
+    let full = format!("[[vpc]]\nname = \"a\"\nipv4_cidr = \"10.0.0.0/16\"\n{group}{}", rule.repeat(60));
     assert!(NetworkSpec::parse(&full, "network.toml").is_ok());
     refused(
         &(full + &rule.repeat(2)),

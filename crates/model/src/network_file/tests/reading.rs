@@ -52,18 +52,11 @@ fn the_example_is_valid_and_uses_every_field() {
         "cidr",
         "security_group",
     ] {
-        assert!(
-            text.lines().any(|line| line.starts_with(&format!("{field} = "))),
-            "{field}"
-        );
+        assert!(text.lines().any(|line| line.starts_with(&format!("{field} = "))), "{field}");
     }
-    for header in [
-        "vpc",
-        "vpc.subnet",
-        "vpc.security_group",
-        "vpc.security_group.ingress",
-        "vpc.security_group.egress",
-    ] {
+    for header in
+        ["vpc", "vpc.subnet", "vpc.security_group", "vpc.security_group.ingress", "vpc.security_group.egress"]
+    {
         assert!(text.contains(&format!("[[{header}]]")), "{header}");
     }
 }
@@ -89,14 +82,8 @@ fn a_group_without_egress_lets_everything_out_and_an_empty_one_nothing() {
         "{VPC}[[vpc.security_group]]\nname = 'open'\n[[vpc.security_group]]\nname = 'shut'\negress = []\n"
     );
     let spec = parse(&text);
-    let [open, shut] = &spec.vpcs()[0].security_groups[..] else {
-        panic!("{spec:?}")
-    };
-    let to_anywhere = |cidr: PeerSpec| RuleSpec {
-        protocol: Protocol::All,
-        ports: None,
-        peer: cidr,
-    };
+    let [open, shut] = &spec.vpcs()[0].security_groups[..] else { panic!("{spec:?}") };
+    let to_anywhere = |cidr: PeerSpec| RuleSpec { protocol: Protocol::All, ports: None, peer: cidr };
     let anywhere = [
         to_anywhere(PeerSpec::Ipv4("0.0.0.0/0".parse().unwrap())),
         to_anywhere(PeerSpec::Ipv6("::/0".parse().unwrap())),

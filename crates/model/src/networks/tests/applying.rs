@@ -49,11 +49,7 @@ fn the_default_group_lets_its_members_in_and_everything_out() {
     let peers: Vec<&Peer> = group.egress.iter().map(|rule| &rule.peer).collect();
     assert_eq!(peers, Peer::anywhere().iter().collect::<Vec<_>>());
     let rules = group.ingress.iter().chain(&group.egress);
-    assert!(
-        rules
-            .into_iter()
-            .all(|rule| rule.protocol == Protocol::All && rule.ports.is_none())
-    );
+    assert!(rules.into_iter().all(|rule| rule.protocol == Protocol::All && rule.ports.is_none()));
 }
 
 #[test]
@@ -75,10 +71,8 @@ fn a_vpcs_own_fields_are_updated_in_place() {
                 domain = 'corp'\ndns_servers = ['10.0.0.2', 'fd00::2']\n";
     let after = changed(
         text,
-        &[
-            "~ vpc blue: ipv6_cidr none → fd00::/48, uplink none → nat, domain internal → corp, \
-           dns_servers none → 10.0.0.2 fd00::2",
-        ],
+        &["~ vpc blue: ipv6_cidr none → fd00::/48, uplink none → nat, domain internal → corp, \
+           dns_servers none → 10.0.0.2 fd00::2"],
     );
     let names: Vec<&str> = after.vpcs().iter().map(|vpc| vpc.name.as_str()).collect();
     assert_eq!(names, ["blue", "red"]);
@@ -136,10 +130,7 @@ fn a_new_family_and_its_subnet_come_together() {
     changed(
         "[[vpc]]\nname = 'blue'\nipv4_cidr = '10.0.0.0/16'\nipv6_cidr = 'fd00::/56'\n\
          [[vpc.subnet]]\nname = 'c'\nzone = 'z'\nipv6_cidr = 'fd00::/64'\n",
-        &[
-            "~ vpc blue: ipv6_cidr none → fd00::/56",
-            "+ subnet c (subnet-…) of vpc blue: fd00::/64 in zone z",
-        ],
+        &["~ vpc blue: ipv6_cidr none → fd00::/56", "+ subnet c (subnet-…) of vpc blue: fd00::/64 in zone z"],
     );
 }
 

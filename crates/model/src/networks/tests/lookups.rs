@@ -11,10 +11,7 @@ fn a_vpc_is_found_by_name_or_identifier() {
     assert_eq!(networks.vpc(&red.id.to_string()), Ok(red));
     assert_eq!(networks.vpc_by_id(red.id), Some(red));
     assert_eq!(networks.vpc_by_id(VpcId::random()), None);
-    assert_eq!(
-        networks.vpc("green").unwrap_err().to_string(),
-        "there is no VPC `green`; there is blue, red"
-    );
+    assert_eq!(networks.vpc("green").unwrap_err().to_string(), "there is no VPC `green`; there is blue, red");
     assert_eq!(
         Networks::default().vpc("green").unwrap_err().to_string(),
         "there is no VPC `green`; there is none yet"
@@ -68,12 +65,7 @@ fn a_security_group_is_found_in_its_vpc_and_on_the_host() {
     assert_eq!(networks.security_group_by_id(web.id), Some((blue, web)));
     assert_eq!(networks.security_group_by_id(SecurityGroupId::random()), None);
     assert_eq!(
-        networks
-            .vpc("red")
-            .unwrap()
-            .security_group("web")
-            .unwrap_err()
-            .to_string(),
+        networks.vpc("red").unwrap().security_group("web").unwrap_err().to_string(),
         "there is no security group `web`; there is red/default"
     );
     assert_eq!(

@@ -45,15 +45,9 @@ fn declare(networks: &Networks) -> NetworkSpec {
         domain: vpc.domain.clone(),
         dns_servers: vpc.dns_servers.clone(),
         subnets: vpc.subnets.iter().map(subnet).collect(),
-        security_groups: vpc
-            .security_groups
-            .iter()
-            .map(|known| group(vpc, known))
-            .collect(),
+        security_groups: vpc.security_groups.iter().map(|known| group(vpc, known)).collect(),
     };
-    NetworkSpec {
-        vpcs: networks.vpcs().iter().map(vpc).collect(),
-    }
+    NetworkSpec { vpcs: networks.vpcs().iter().map(vpc).collect() }
 }
 
 /// What every reader of networks relies on.
@@ -61,11 +55,7 @@ fn check(networks: &Networks) {
     let mut ids = HashSet::new();
     for vpc in networks.vpcs() {
         assert!(ids.insert(vpc.id.to_string()));
-        assert!(
-            vpc.security_groups
-                .iter()
-                .any(|group| group.name.as_str() == DEFAULT_SECURITY_GROUP)
-        );
+        assert!(vpc.security_groups.iter().any(|group| group.name.as_str() == DEFAULT_SECURITY_GROUP));
         for subnet in &vpc.subnets {
             assert!(ids.insert(subnet.id.to_string()));
         }

@@ -23,13 +23,8 @@ fn a_vpc_goes_with_its_subnets_and_groups() {
 #[test]
 fn a_subnet_goes_alone() {
     let before = networks();
-    let (after, change) = before
-        .remove_subnet(before.subnet("blue/a").unwrap().1.id)
-        .unwrap();
-    assert_eq!(
-        shown(&[change]),
-        ["- subnet a (subnet-…) of vpc blue: 10.0.0.0/24 in zone z"]
-    );
+    let (after, change) = before.remove_subnet(before.subnet("blue/a").unwrap().1.id).unwrap();
+    assert_eq!(shown(&[change]), ["- subnet a (subnet-…) of vpc blue: 10.0.0.0/24 in zone z"]);
     assert!(after.subnet("blue/a").is_err());
     assert!(after.subnet("blue/b").is_ok() && after.subnet("red/a").is_ok());
 }
@@ -79,10 +74,7 @@ fn the_default_group_stays() {
 fn what_is_not_there_is_named() {
     let networks = networks();
     let (vpc, subnet, group) = (VpcId::random(), SubnetId::random(), SecurityGroupId::random());
-    assert_eq!(
-        networks.remove_vpc(vpc).unwrap_err().to_string(),
-        format!("there is no VPC {vpc}")
-    );
+    assert_eq!(networks.remove_vpc(vpc).unwrap_err().to_string(), format!("there is no VPC {vpc}"));
     assert_eq!(
         networks.remove_subnet(subnet).unwrap_err().to_string(),
         format!("there is no subnet {subnet}")
