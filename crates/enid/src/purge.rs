@@ -65,7 +65,12 @@ fn remove_run_files(directories: &Directories) -> Result<(), EnidError> {
         gone(fs::remove_file(&file)).map_err(EnidError::file("remove", file))?;
     }
     match fs::remove_dir(&directories.run) {
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        // Busy: something is mounted on it, a tmpfs of its own.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::ResourceBusy) =>
+        {
+            Ok(())
+        }
         removed => gone(removed).map_err(EnidError::file("remove", &directories.run)),
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Records are read back from their files, not remembered: what is audited is what a reader would find.
 
+use std::collections::HashMap;
+use std::path::Path;
+
 use enid_datapath::{Count, Direction, Ledgers};
 use enid_flowlog::{Filter, read};
 use enid_model::{EniId, EniNumber};
@@ -10,7 +13,7 @@ use enid_netns::LinkStatistics;
 use super::Accounting;
 use crate::{EnidError, lock};
 
-/// How often an audit looks again at an ENI whose traffic moved while it looked.
+/// How often an audit looks again at ENIs whose traffic moved while it looked.
 const ATTEMPTS: u32 = 20;
 
 /// Both ledgers of an ENI, and what they are held against.
@@ -31,54 +34,79 @@ pub(crate) struct Balance {
     pub(crate) kernel: Count,
 }
 
+/// Counts by direction.
+type Counts = [Count; 2];
+
 impl Accounting {
-    /// Audits an ENI. `kernel` reads the counters of its host end. It blocks.
+    /// Audits ENIs. `kernel` reads the counters of all host ends, by number. It blocks.
     ///
     /// Traffic does not stop for an audit: it looks again until nothing moved while it looked. On an ENI that never
     /// rests, the last look is the answer, and is off by what passed in between.
     pub(crate) fn audit(
         &self,
-        eni: EniId,
-        number: EniNumber,
-        kernel: impl Fn() -> Result<LinkStatistics, EnidError>,
-    ) -> Result<EniAudit, EnidError> {
+        enis: &[(EniId, EniNumber)],
+        kernel: impl Fn() -> Result<HashMap<u32, LinkStatistics>, EnidError>,
+    ) -> Result<HashMap<EniNumber, EniAudit>, EnidError> {
         // Held throughout, so that no record is written between looking at the files and at the flow table.
         let books = lock(&self.books);
-        let mut records = [Count::default(); 2];
-        let filter = Filter { eni: Some(eni), ..Filter::default() };
-        for record in read(&self.record_directory, &filter)? {
-            let record = record?;
-            let direction = match record.flow_direction {
-                Some(enid_flowlog::Direction::Egress) => Direction::Egress,
-                Some(enid_flowlog::Direction::Ingress) => Direction::Ingress,
-                // NODATA and SKIPDATA.
-                None => continue,
-            };
-            let count = Count { packets: record.packets.unwrap_or(0), bytes: record.bytes.unwrap_or(0) };
-            records[direction as usize].add(count);
-        }
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let before = self.datapath.ledgers(number)?;
-            let link = kernel()?;
-            let mut pending = [Count::default(); 2];
+        let records = written(&self.record_directory, enis)?;
+        let mut audits = HashMap::new();
+        for attempt in 1..=ATTEMPTS {
+            let mut before = Vec::new();
+            for (id, number) in enis.iter().filter(|(_, number)| !audits.contains_key(number)) {
+                // One that was deleted meanwhile has nothing to be audited.
+                before.extend(self.ledgers(*number)?.map(|ledgers| (*id, *number, ledgers)));
+            }
+            if before.is_empty() {
+                break;
+            }
+            let links = kernel()?;
+            let mut pending: HashMap<EniNumber, Counts> = HashMap::new();
             self.datapath.read_flows(&mut |flow| {
-                if flow.eni == number {
-                    for window in 0..flow.windows.len() {
-                        pending[flow.direction as usize].add(books.exported.pending(&flow, window));
-                    }
+                let counts = pending.entry(flow.eni).or_default();
+                for window in 0..flow.windows.len() {
+                    counts[flow.direction as usize].add(books.exported.pending(&flow, window));
                 }
             })?;
-            let after = self.datapath.ledgers(number)?;
-            if before == after || attempt == ATTEMPTS {
-                return Ok(balance(&after, records, pending, link));
+            for (id, number, ledgers) in before {
+                let Some(after) = self.ledgers(number)? else { continue };
+                if after == ledgers || attempt == ATTEMPTS {
+                    let records = records.get(&id).copied().unwrap_or_default();
+                    let pending = pending.get(&number).copied().unwrap_or_default();
+                    let link = links.get(&number.get()).copied().unwrap_or_default();
+                    audits.insert(number, balance(&after, records, pending, link));
+                }
             }
         }
+        Ok(audits)
     }
 }
 
-fn balance(ledgers: &Ledgers, records: [Count; 2], pending: [Count; 2], link: LinkStatistics) -> EniAudit {
+/// What the records of ENIs add up to, as a reader of the folder finds them.
+fn written(folder: &Path, enis: &[(EniId, EniNumber)]) -> Result<HashMap<EniId, Counts>, EnidError> {
+    let mut sums: HashMap<EniId, Counts> = enis.iter().map(|(id, _)| (*id, Counts::default())).collect();
+    // One ENI's records can be told by their reader; those of several are told here.
+    let filter = match enis {
+        [(id, _)] => Filter { eni: Some(*id), ..Filter::default() },
+        _ => Filter::default(),
+    };
+    for record in read(folder, &filter)? {
+        let record = record?;
+        let direction = match record.flow_direction {
+            Some(enid_flowlog::Direction::Egress) => Direction::Egress,
+            Some(enid_flowlog::Direction::Ingress) => Direction::Ingress,
+            // NODATA and SKIPDATA.
+            None => continue,
+        };
+        if let Some(sum) = record.interface_id.and_then(|id| sums.get_mut(&id)) {
+            let count = Count { packets: record.packets.unwrap_or(0), bytes: record.bytes.unwrap_or(0) };
+            sum[direction as usize].add(count);
+        }
+    }
+    Ok(sums)
+}
+
+fn balance(ledgers: &Ledgers, records: Counts, pending: Counts, link: LinkStatistics) -> EniAudit {
     let of = |direction: Direction, kernel| {
         let ledger = ledgers.of(direction);
         Balance {

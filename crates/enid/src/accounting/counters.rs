@@ -25,8 +25,11 @@ pub(crate) struct DirectionCounters {
 }
 
 impl Accounting {
-    /// The counters of ENIs. It blocks.
-    pub(crate) fn counters(&self, numbers: &[EniNumber]) -> Result<Vec<EniCounters>, EnidError> {
+    /// The counters of ENIs, those that are gone by now left out. It blocks.
+    pub(crate) fn counters(
+        &self,
+        numbers: &[EniNumber],
+    ) -> Result<HashMap<EniNumber, EniCounters>, EnidError> {
         let books = lock(&self.books);
         let mut totals: HashMap<EniNumber, Totals> =
             numbers.iter().map(|number| (*number, books.exported.totals(*number))).collect();
@@ -36,18 +39,16 @@ impl Accounting {
                 totals.add(flow.direction, flow.class, books.exported.pending(&flow, window));
             }
         })?;
-        let counters = |number: &EniNumber| {
-            let ledgers = self.datapath.ledgers(*number)?;
-            let totals = totals.get(number).cloned().unwrap_or_default();
-            let direction = |ledger, direction| DirectionCounters {
-                ledger,
+        let mut counters = HashMap::new();
+        for (number, totals) in totals {
+            let Some(ledgers) = self.ledgers(number)? else { continue };
+            let of = |direction| DirectionCounters {
+                ledger: *ledgers.of(direction),
                 classes: totals.by_class(direction).collect(),
             };
-            Ok(EniCounters {
-                egress: direction(ledgers.egress, Direction::Egress),
-                ingress: direction(ledgers.ingress, Direction::Ingress),
-            })
-        };
-        numbers.iter().map(counters).collect()
+            let egress = of(Direction::Egress);
+            counters.insert(number, EniCounters { egress, ingress: of(Direction::Ingress) });
+        }
+        Ok(counters)
     }
 }

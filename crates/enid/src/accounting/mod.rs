@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use enid_datapath::{Bucket, Datapath, DatapathError, FlowReading, Interval, Ledger};
+use enid_datapath::{Bucket, Datapath, DatapathError, FlowReading, Interval, Ledger, Ledgers};
 use enid_flowlog::{
     FlowLogId, FlowRecord, Format, LogDirectory, LogDirectoryOptions, Observation, no_data_records,
 };
@@ -21,7 +21,7 @@ use enid_model::{EniNumber, Subnet, Task};
 use tokio::sync::broadcast;
 
 pub(crate) use audit::Balance;
-pub(crate) use counters::{DirectionCounters, EniCounters};
+pub(crate) use counters::DirectionCounters;
 use exported::{Export, Exported};
 use registry::Registry;
 
@@ -205,13 +205,18 @@ impl Accounting {
         books.exported.save(&self.snapshot)
     }
 
+    /// An ENI's ledgers; none if it is not open yet, or gone by now.
+    fn ledgers(&self, number: EniNumber) -> Result<Option<Ledgers>, EnidError> {
+        match self.datapath.ledgers(number) {
+            Ok(ledgers) => Ok(Some(ledgers)),
+            Err(DatapathError::UnknownEni(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// How many packets of an ENI the flow table had no room for.
     fn skipped(&self, number: EniNumber) -> Result<u64, EnidError> {
-        let ledgers = match self.datapath.ledgers(number) {
-            // Registered, and not open yet, or not any more.
-            Err(DatapathError::UnknownEni(_)) => return Ok(0),
-            ledgers => ledgers?,
-        };
+        let ledgers = self.ledgers(number)?.unwrap_or_default();
         let skipped = |ledger: &Ledger| ledger.bucket(Bucket::Skipped).packets;
         Ok(skipped(&ledgers.egress) + skipped(&ledgers.ingress))
     }

@@ -1,5 +1,6 @@
 //! `FlowService`.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -73,16 +74,16 @@ impl v1::flow_service_server::FlowService for FlowApi {
         blocking(move || {
             let numbers: Vec<_> = records.iter().map(|record| record.task.eni.number).collect();
             let counters = tasks.accounting.counters(&numbers)?;
-            let message = |(record, counters): (&TaskRecord, _)| {
-                let counters: crate::accounting::EniCounters = counters;
-                v1::EniCounters {
+            let message = |record: &TaskRecord| {
+                let counters = counters.get(&record.task.eni.number)?;
+                Some(v1::EniCounters {
                     task: record.task.name.to_string(),
                     eni_id: record.task.eni.id.to_string(),
                     egress: Some(direction(&counters.egress)),
                     ingress: Some(direction(&counters.ingress)),
-                }
+                })
             };
-            Ok(CountersResponse { enis: records.iter().zip(counters).map(message).collect() })
+            Ok(CountersResponse { enis: records.iter().filter_map(message).collect() })
         })
         .await
     }
@@ -91,11 +92,7 @@ impl v1::flow_service_server::FlowService for FlowApi {
         let records = self.chosen(request.into_inner().task)?;
         let tasks = Arc::clone(&self.tasks);
         let runtime = Handle::current();
-        blocking(move || {
-            let audited = records.iter().map(|record| audit(&tasks, record, &runtime));
-            Ok(AuditResponse { enis: audited.collect::<Result<_, _>>()? })
-        })
-        .await
+        blocking(move || Ok(AuditResponse { enis: audit(&tasks, &records, &runtime)? })).await
     }
 
     async fn flush(&self, _: Request<FlushRequest>) -> Result<Response<FlushResponse>, Status> {
@@ -104,30 +101,34 @@ impl v1::flow_service_server::FlowService for FlowApi {
     }
 }
 
-fn audit(tasks: &Tasks, record: &TaskRecord, runtime: &Handle) -> Result<v1::EniAudit, EnidError> {
-    let eni = &record.task.eni;
-    let router = tasks.routers.get(eni.vpc);
-    let inventory = match &router {
-        Some(router) => {
+fn audit(tasks: &Tasks, records: &[TaskRecord], runtime: &Handle) -> Result<Vec<v1::EniAudit>, EnidError> {
+    let enis: Vec<_> = records.iter().map(|record| (record.task.eni.id, record.task.eni.number)).collect();
+    let audits = tasks.accounting.audit(&enis, || host_ends(tasks, runtime))?;
+    let message = |record: &TaskRecord| {
+        let audit = audits.get(&record.task.eni.number)?;
+        Some(v1::EniAudit {
+            task: record.task.name.to_string(),
+            eni_id: record.task.eni.id.to_string(),
+            egress: Some(balance(&audit.egress)),
+            ingress: Some(balance(&audit.ingress)),
+        })
+    };
+    Ok(records.iter().filter_map(message).collect())
+}
+
+/// The kernel's counters of every host end, by its index.
+fn host_ends(tasks: &Tasks, runtime: &Handle) -> Result<HashMap<u32, LinkStatistics>, EnidError> {
+    let mut counters = HashMap::new();
+    for router in tasks.routers.all() {
+        let inventory = {
             let _in_runtime = runtime.enter();
-            Some(Inventory::open(router.namespace())?)
-        }
-        None => None,
-    };
-    let kernel = || match &inventory {
-        Some(inventory) => {
-            let link = runtime.block_on(inventory.link(eni.number.get()))?;
-            Ok(link.map(|link| link.statistics).unwrap_or_default())
-        }
-        None => Ok(LinkStatistics::default()),
-    };
-    let audit = tasks.accounting.audit(eni.id, eni.number, kernel)?;
-    Ok(v1::EniAudit {
-        task: record.task.name.to_string(),
-        eni_id: eni.id.to_string(),
-        egress: Some(balance(&audit.egress)),
-        ingress: Some(balance(&audit.ingress)),
-    })
+            Inventory::open(router.namespace())?
+        };
+        let links = runtime.block_on(inventory.links())?;
+        // Indexes of other links may be in several routers, and no ENI has them.
+        counters.extend(links.into_iter().map(|link| (link.index, link.statistics)));
+    }
+    Ok(counters)
 }
 
 fn direction(counters: &DirectionCounters) -> v1::DirectionCounters {
