@@ -71,11 +71,13 @@ pub(crate) struct State {
 impl State {
     /// Takes up what the store holds. Records of tasks that are not whole come back: their traces are to be taken away.
     pub(crate) fn restore(store: &RunStore, eni_capacity: u32) -> Result<(Self, Vec<TaskRecord>), EnidError> {
-        let mut state = Self { last_number: store.last_eni_number()?, ..Self::default() };
+        let mut state = Self::default();
         let mut leftovers = Vec::new();
         for record in store.tasks()? {
             let eni = &record.task.eni;
             state.slots.insert(eni.number.get() % eni_capacity, eni.number);
+            // They come in the order of their numbers.
+            state.last_number = Some(eni.number);
             if record.state == TaskState::Ready {
                 state.addresses.restore(eni.subnet, eni.addresses);
                 state.tasks.insert(record.task.name.clone(), record);
@@ -170,14 +172,14 @@ impl Tasks {
         };
         let id = namespace.namespace.id();
         let mut record = TaskRecord { task, state: TaskState::Creating, namespace: Some(id) };
-        let made = self.store.add_task(&record).map_err(EnidError::from).and_then(|()| {
+        let made = self.store.put_task(&record).map_err(EnidError::from).and_then(|()| {
             self.accounting.register(&record.task, &subnet);
             if !record.task.netns_adopted {
                 name(&namespace.namespace, &mut record)?;
             }
             eni::create(&record.task.eni, &subnet, &router, &self.datapath, &mut namespace)?;
             record.state = TaskState::Ready;
-            Ok(self.store.update_task(&record)?)
+            Ok(self.store.put_task(&record)?)
         });
         if let Err(error) = made {
             self.dismantle(record);
@@ -212,7 +214,7 @@ impl Tasks {
         let Some(mut record) = lock(&self.state).tasks.get(name).cloned() else { return Ok(false) };
         record.state = TaskState::Deleting;
         // Without this on record a crash now would bring the task back: nothing is done before.
-        self.store.update_task(&record)?;
+        self.store.put_task(&record)?;
         lock(&self.state).tasks.remove(name);
         let Eni { subnet, addresses, .. } = record.task.eni;
         let errors = self.dismantle(record);

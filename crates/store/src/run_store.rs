@@ -13,7 +13,6 @@ use crate::table::DatabaseFile;
 /// stand side by side.
 const TASKS: TableDefinition<'static, u32, &'static [u8]> = TableDefinition::new("tasks");
 const ROUTERS: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("routers");
-const LAST_NUMBER: TableDefinition<'static, (), &'static [u8]> = TableDefinition::new("last_eni_number");
 
 /// How far a task has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,23 +65,11 @@ impl RunStore {
         Ok(Self { file: DatabaseFile::open(path)? })
     }
 
-    /// Writes a new task, whose ENI number is from now on the last that was given out.
+    /// Writes or replaces a task.
     ///
     /// # Errors
     /// The file can't be written; then nothing has changed.
-    pub fn add_task(&self, record: &TaskRecord) -> Result<(), StoreError> {
-        let number = record.task.eni.number;
-        self.file.write(|transaction| {
-            transaction.put(TASKS, number.get(), record)?;
-            transaction.put(LAST_NUMBER, (), &number)
-        })
-    }
-
-    /// Replaces what is known of a task.
-    ///
-    /// # Errors
-    /// The file can't be written; then nothing has changed.
-    pub fn update_task(&self, record: &TaskRecord) -> Result<(), StoreError> {
+    pub fn put_task(&self, record: &TaskRecord) -> Result<(), StoreError> {
         self.file.write(|transaction| transaction.put(TASKS, record.task.eni.number.get(), record))
     }
 
@@ -102,14 +89,6 @@ impl RunStore {
     /// The file can't be read.
     pub fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError> {
         self.file.values(TASKS)
-    }
-
-    /// The ENI number that was given out last, if any was.
-    ///
-    /// # Errors
-    /// The file can't be read.
-    pub fn last_eni_number(&self) -> Result<Option<EniNumber>, StoreError> {
-        Ok(self.file.values(LAST_NUMBER)?.pop())
     }
 
     /// Writes or replaces a router.
@@ -172,15 +151,13 @@ mod tests {
         {
             let store = RunStore::open(&path).unwrap();
             assert_eq!(store.tasks().unwrap(), []);
-            assert_eq!(store.last_eni_number().unwrap(), None);
-            store.add_task(&first).unwrap();
-            store.add_task(&second).unwrap();
-            store.update_task(&TaskRecord { state: TaskState::Ready, ..first.clone() }).unwrap();
+            store.put_task(&first).unwrap();
+            store.put_task(&second).unwrap();
+            store.put_task(&TaskRecord { state: TaskState::Ready, ..first.clone() }).unwrap();
             store.remove_tasks(&[second.task.eni.number]).unwrap();
         }
         let store = RunStore::open(&path).unwrap();
         assert_eq!(store.tasks().unwrap(), [TaskRecord { state: TaskState::Ready, ..first }]);
-        assert_eq!(store.last_eni_number().unwrap(), Some(second.task.eni.number));
     }
 
     #[test]
