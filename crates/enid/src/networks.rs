@@ -1,6 +1,6 @@
 //! The declared networks: what is in force, and how it changes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use enid_model::{NetworkSpec, Networks, SecurityGroupId, Subnet, SubnetId, Vpc, VpcId};
 use enid_store::NetworkStore;
@@ -12,20 +12,33 @@ use crate::{EnidError, lock};
 pub(crate) struct NetworkState {
     store: NetworkStore,
     current: Mutex<Arc<Networks>>,
+    /// Held by all who are about to use a VPC, a subnet or a group, and by one who is about to remove one.
+    uses: RwLock<()>,
 }
 
 impl NetworkState {
     /// Takes up what was declared; the embedded default network if nothing ever was.
     pub(crate) fn restore(store: NetworkStore) -> Result<Self, EnidError> {
         if let Some(networks) = store.load::<Networks>()? {
-            return Ok(Self { store, current: Mutex::new(Arc::new(networks)) });
+            return Ok(Self { store, current: Mutex::new(Arc::new(networks)), uses: RwLock::default() });
         }
         let (networks, changes) = Networks::default().apply(&NetworkSpec::embedded_default()?)?;
         store.save(&networks)?;
         for change in changes {
             tracing::info!(%change, "declared the default network");
         }
-        Ok(Self { store, current: Mutex::new(Arc::new(networks)) })
+        Ok(Self { store, current: Mutex::new(Arc::new(networks)), uses: RwLock::default() })
+    }
+
+    /// Keeps what is declared from being removed, until the guard is dropped: for as long as it takes to use it where
+    /// it will be seen.
+    pub(crate) fn hold(&self) -> RwLockReadGuard<'_, ()> {
+        self.uses.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nobody [holds](Self::hold), and keeps others from it until the guard is dropped.
+    pub(crate) fn hold_alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.uses.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is in force.

@@ -132,6 +132,8 @@ impl Tasks {
     /// Creates a task with its ENI; one that is there already with the same content is the answer. It blocks.
     pub(crate) fn create(&self, new: &NewTask) -> Result<TaskRecord, EnidError> {
         let _busy = self.busy.hold(&new.name);
+        // Until the task is listed: nobody could see before that its network is in use.
+        let _networks = self.networks.hold();
         let (vpc, subnet) = self.networks.subnet(&new.subnet)?;
         let groups = security_groups(&vpc, &new.security_groups)?;
         let mtu = new.mtu.unwrap_or(self.default_mtu);

@@ -55,6 +55,7 @@ impl v1::network_service_server::NetworkService for NetworkApi {
 }
 
 fn delete(tasks: &Tasks, object: Object) -> Result<(), EnidError> {
+    let _alone = tasks.networks.hold_alone();
     let current = tasks.networks.current();
     match object {
         Object::Vpc(wanted) => {
