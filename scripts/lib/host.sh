@@ -13,9 +13,9 @@ enter_host() {
 make_host() {
     HOST=$(mktemp -d -t enid-host.XXXXXX)
     HOST_CGROUP=$(cgroup2_root)/$(basename "$HOST")
+    # In memory, as /run is on a real host.
+    mount -t tmpfs enid-host "$HOST"
     mkdir "$HOST"/{run,state,netns,bpf,log}
-    # As on a real host: what only matters while it is up is in memory.
-    mount -t tmpfs enid-run "$HOST/run"
     mount -t bpf enid-bpf "$HOST/bpf"
     ip link set lo up
     cat >"$HOST/enid.toml" <<END
@@ -59,8 +59,9 @@ remove_host() {
     NO_COLOR=1 "$1" purge --config "$HOST/enid.toml" --run-dir "$HOST/run/enid" --state-dir "$HOST/state" 2>>"$HOST/log/enid" ||
         echo "enid purge failed: $(tail -n 3 "$HOST/log/enid")" >&2
     left=$(find "$HOST/netns" "$HOST/bpf/enid" "$HOST_CGROUP" -mindepth 1 2>/dev/null || true)
-    # The innermost first.
-    awk -v host="$HOST/" 'index($2, host) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount
+    # The innermost first, none of them with this script in it.
+    cd /
+    awk -v host="$HOST" '$2 == host || index($2, host "/") == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount
     rm -rf "$HOST"
     if [ -d "$HOST_CGROUP" ]; then
         rmdir "$HOST_CGROUP" || left="$left $HOST_CGROUP"
