@@ -61,7 +61,8 @@ fn purge_recorded(store: &RunStore, errors: &mut Vec<EnidError>) {
 fn remove_run_files(directories: &Directories) -> Result<(), EnidError> {
     let etc = directories.etc();
     gone(fs::remove_dir_all(&etc)).map_err(EnidError::file("remove", etc))?;
-    for file in [directories.socket(), directories.run_store(), directories.exported()] {
+    for file in [directories.socket(), directories.run_store(), directories.exported(), directories.journal()]
+    {
         gone(fs::remove_file(&file)).map_err(EnidError::file("remove", file))?;
     }
     match fs::remove_dir(&directories.run) {

@@ -191,6 +191,11 @@ impl LogDirectory {
         self.remove_oldest()
     }
 
+    /// Lets go of the files that are open.
+    pub(crate) fn close_files(&mut self) {
+        self.open.clear();
+    }
+
     fn sync_files(&mut self) -> Result<(), FlowLogError> {
         for opened in self.open.values() {
             opened.file.sync_data().map_err(FlowLogError::io("sync", &opened.path))?;
@@ -231,7 +236,7 @@ impl LogDirectory {
     }
 
     /// The files of this flow log, whatever their format, oldest first.
-    fn files(&self) -> Result<Vec<(FileName, PathBuf)>, FlowLogError> {
+    pub(crate) fn files(&self) -> Result<Vec<(FileName, PathBuf)>, FlowLogError> {
         let Stream { account, region, id, .. } = &self.stream;
         let mut files = flow_log_files(&self.path)?;
         files.retain(|(name, _)| name.account() == account && name.region() == region && name.id() == *id);

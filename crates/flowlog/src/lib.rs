@@ -6,6 +6,7 @@
 
 mod directory;
 mod error;
+mod extent;
 mod field;
 mod file_name;
 mod filter;
@@ -24,6 +25,7 @@ mod value;
 
 pub use directory::{LogDirectory, LogDirectoryOptions};
 pub use error::{FlowLogError, LineError};
+pub use extent::Extent;
 pub use field::Field;
 pub use file_name::{FileName, FlowLogId, SLOT_SECONDS};
 pub use filter::{Cidr, Filter};

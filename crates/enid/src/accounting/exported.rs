@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use enid_datapath::{Count, Direction, FlowKey, FlowReading};
+use enid_datapath::{Count, Datapath, Direction, FlowKey, FlowReading};
 use enid_model::{EniNumber, TrafficClass};
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +82,21 @@ impl Exported {
     /// What was exported of an ENI.
     pub(super) fn totals(&self, number: EniNumber) -> Totals {
         self.totals.get(&number.get()).cloned().unwrap_or_default()
+    }
+
+    /// Forgets flows whose entries are gone, or were made anew: an earlier daemon may have deleted them and not come to
+    /// remember it.
+    pub(super) fn reconcile(&mut self, datapath: &Datapath) -> Result<(), EnidError> {
+        let mut known = std::mem::take(&mut self.flows);
+        datapath.read_flows(&mut |flow| {
+            if let Some(windows) = known.remove(&flow.key) {
+                let counted = flow.windows.iter().map(|window| window.packets);
+                if windows.iter().zip(counted).all(|(exported, counted)| exported.packets <= counted) {
+                    self.flows.insert(flow.key, windows);
+                }
+            }
+        })?;
+        Ok(())
     }
 
     /// Forgets flows whose entries are deleted.

@@ -7,6 +7,7 @@
 mod audit;
 mod counters;
 mod exported;
+mod journal;
 mod registry;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use tokio::sync::broadcast;
 pub(crate) use audit::Balance;
 pub(crate) use counters::DirectionCounters;
 use exported::{Export, Exported};
+use journal::Journal;
 use registry::Registry;
 
 use crate::config::Config;
@@ -46,6 +48,7 @@ pub(crate) struct Accounting {
     format: Format,
     /// Where what was exported is remembered across restarts.
     snapshot: PathBuf,
+    journal: Journal,
     books: Mutex<Books>,
     /// None when the daemon stops.
     followers: Mutex<Option<broadcast::Sender<Arc<str>>>>,
@@ -74,18 +77,15 @@ impl Accounting {
         let record_directory = directories.state.join("records");
         let log_directory = directories.state.join("flow-logs");
         let snapshot = directories.exported();
-        let books = Books {
-            records: open_directory(
-                config,
-                &record_directory,
-                Format::complete(),
-                Some(config.flow_log.record_directory_bytes),
-            )?,
-            log: open_directory(config, &log_directory, config.flow_log.format.clone(), None)?,
-            exported: Exported::load(&snapshot)?,
-            registry: Registry::new(config.account()?, config.region()?),
-            interval_began: now(),
-        };
+        let limit = Some(config.flow_log.record_directory_bytes);
+        let mut records = open_directory(config, &record_directory, Format::complete(), limit)?;
+        let mut log = open_directory(config, &log_directory, config.flow_log.format.clone(), None)?;
+        let journal = Journal::at(directories.journal());
+        journal.recover(&mut records, &mut log)?;
+        let mut exported = Exported::load(&snapshot)?;
+        exported.reconcile(&datapath)?;
+        let registry = Registry::new(config.account()?, config.region()?);
+        let books = Books { records, log, exported, registry, interval_began: now() };
         Ok(Self {
             datapath,
             networks,
@@ -94,6 +94,7 @@ impl Accounting {
             log_directory,
             format: config.flow_log.format.clone(),
             snapshot,
+            journal,
             books: Mutex::new(books),
             followers: Mutex::new(Some(broadcast::Sender::new(FOLLOW_BACKLOG))),
         })
@@ -176,9 +177,9 @@ impl Accounting {
         batch.records.extend(no_data_records(idle, began, ended));
         let written = self.write(&mut books, batch)?;
         books.interval_began = ended;
+        // Remembered for nothing if this daemon ends here: the next one finds no such entries, and forgets them.
         self.datapath.delete_flows(&expired)?;
         books.exported.forget(&expired);
-        books.exported.save(&self.snapshot)?;
         Ok(written)
     }
 
@@ -225,11 +226,18 @@ impl Accounting {
     fn write(&self, books: &mut Books, batch: Batch) -> Result<u64, EnidError> {
         let Batch { mut records, exports } = batch;
         records.sort_by_key(|record| (record.start, record.end));
-        books.records.append(&records)?;
+        self.journal.begin(&books.records, &books.log)?;
+        if let Err(error) = books.records.append(&records) {
+            // Nothing was appended.
+            self.journal.end()?;
+            return Err(error.into());
+        }
         for export in exports {
             books.exported.add(export);
         }
         let delivered = books.log.append(&records).and_then(|()| books.log.sync());
+        books.exported.save(&self.snapshot)?;
+        self.journal.end()?;
         let removed = books.records.sync()?;
         if removed > 0 {
             tracing::info!(

@@ -257,3 +257,22 @@ proptest! {
         prop_assert_eq!(ends(directory.path()), expected);
     }
 }
+
+#[test]
+fn a_batch_can_be_taken_back_by_the_next_writer() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut log = open(path);
+    log.append(&[SLOT, SLOT + 1].map(ending_at)).unwrap();
+    let extent = log.extent().unwrap();
+    log.append(&[SLOT + 2, SLOT + 300].map(ending_at)).unwrap();
+    assert_eq!(ends(path), [SLOT, SLOT + 1, SLOT + 2, SLOT + 300]);
+    drop(log);
+
+    let mut log = open(path);
+    log.cut_back(&extent).unwrap();
+    assert_eq!(ends(path), [SLOT, SLOT + 1]);
+    assert_eq!(names(path).len(), 1);
+    log.append(&[ending_at(SLOT + 3)]).unwrap();
+    assert_eq!(ends(path), [SLOT, SLOT + 1, SLOT + 3]);
+}
