@@ -1,1 +1,14 @@
 //! Hosts, VPCs and peers out of network namespaces, for tests and benchmarks.
+//!
+//! [`Host`] is a machine of its own for a daemon, many to a process; [`namespace`] and [`traffic`] make what is around
+//! it and what goes through it. These panic where a step fails: whoever uses them is a test, and wants to know where.
+//! [`floor`] is what benchmarks compare with.
+
+pub mod floor;
+mod host;
+pub mod namespace;
+pub mod traffic;
+mod wait;
+
+pub use host::{DaemonKind, Host, HostOptions, new_task, program};
+pub use wait::{DEADLINE, wait_until};

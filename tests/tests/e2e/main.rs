@@ -1,0 +1,31 @@
+//! End-to-end tests: each has a host of its own, made of network namespaces, with a real daemon on it.
+//!
+//! They need root, and fail without.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a step that fails ends the test, and says where"
+)]
+
+mod accounting;
+mod adopted;
+mod classes;
+mod command_line;
+mod connectivity;
+mod create;
+mod disk;
+mod doctor;
+mod flow_log;
+mod idempotence;
+mod kernel;
+mod killed;
+mod ledger;
+mod network_file;
+mod networks;
+mod purge;
+mod refused;
+mod restart;
+mod storm;
+mod uplink;
