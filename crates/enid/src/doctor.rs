@@ -22,6 +22,10 @@ const NEEDS: [(&str, (u32, u32)); 6] = [
     ("atomic exchange in programs, and the coarse clock", (5, 12)),
 ];
 
+/// What enid is better with, each with the version that brought it.
+const WISHES: [(&str, (u32, u32)); 1] =
+    [("a link whose carrier is taken notice of when asked for: a task's first packets may be lost", (6, 9))];
+
 /// `TMPFS_MAGIC` and `BPF_FS_MAGIC` of linux/magic.h.
 const TMPFS: i64 = 0x0102_1994;
 const BPF_FS: i64 = 0xcafe_4a11;
@@ -193,12 +197,15 @@ fn kernel(release: &str) -> Vec<Finding> {
             )];
         }
     };
-    let missing = NEEDS.iter().filter(|(_, since)| version < *since);
-    let mut findings: Vec<Finding> = missing
-        .map(|(need, (major, minor))| {
-            finding("kernel", Severity::Failure, format!("{release} lacks {need}: {major}.{minor} brings it"))
-        })
-        .collect();
+    let missing = |features: &[(&str, (u32, u32))], severity| {
+        let missing = features.iter().filter(|(_, since)| version < *since);
+        let finding = |(feature, (major, minor)): &(&str, (u32, u32))| {
+            finding("kernel", severity, format!("{release} lacks {feature}: {major}.{minor} brings it"))
+        };
+        missing.map(finding).collect::<Vec<_>>()
+    };
+    let mut findings = missing(&NEEDS, Severity::Failure);
+    findings.extend(missing(&WISHES, Severity::Warning));
     if findings.is_empty() {
         findings.push(finding("kernel", Severity::Ok, format!("{release} has what is needed")));
     }

@@ -20,8 +20,9 @@ pub(super) struct Journal {
     path: PathBuf,
 }
 
+/// How far both folders reached.
 #[derive(Debug, Serialize, Deserialize)]
-struct Note {
+pub(super) struct Note {
     records: Extent,
     log: Extent,
 }
@@ -32,12 +33,25 @@ impl Journal {
     }
 
     /// Notes how far both folders reach.
-    pub(super) fn begin(&self, records: &LogDirectory, log: &LogDirectory) -> Result<(), EnidError> {
+    pub(super) fn begin(&self, records: &LogDirectory, log: &LogDirectory) -> Result<Note, EnidError> {
         let note = Note { records: records.extent()?, log: log.extent()? };
         let text = serde_json::to_vec(&note).map_err(|error| self.failed("write")(error.into()))?;
         let next = self.path.with_extension("next");
         fs::write(&next, text).map_err(EnidError::file("write", &next))?;
-        fs::rename(&next, &self.path).map_err(self.failed("write"))
+        fs::rename(&next, &self.path).map_err(self.failed("write"))?;
+        Ok(note)
+    }
+
+    /// Takes back what was appended since.
+    pub(super) fn take_back(
+        &self,
+        note: &Note,
+        records: &mut LogDirectory,
+        log: &mut LogDirectory,
+    ) -> Result<(), EnidError> {
+        records.cut_back(&note.records)?;
+        log.cut_back(&note.log)?;
+        self.end()
     }
 
     /// What was appended is remembered: there is nothing to take back any more.
@@ -58,9 +72,7 @@ impl Journal {
         };
         let note: Note = serde_json::from_slice(&text).map_err(|error| self.failed("read")(error.into()))?;
         tracing::warn!("an earlier daemon was cut off while it wrote records: they are written again");
-        records.cut_back(&note.records)?;
-        log.cut_back(&note.log)?;
-        self.end()
+        self.take_back(&note, records, log)
     }
 
     fn failed(&self, action: &'static str) -> impl FnOnce(io::Error) -> EnidError {

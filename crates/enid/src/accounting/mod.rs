@@ -226,18 +226,19 @@ impl Accounting {
     fn write(&self, books: &mut Books, batch: Batch) -> Result<u64, EnidError> {
         let Batch { mut records, exports } = batch;
         records.sort_by_key(|record| (record.start, record.end));
-        self.journal.begin(&books.records, &books.log)?;
-        if let Err(error) = books.records.append(&records) {
-            // Nothing was appended.
-            self.journal.end()?;
+        let note = self.journal.begin(&books.records, &books.log)?;
+        let appended = books.log.append(&records).and_then(|()| books.records.append(&records));
+        if let Err(error) = appended {
+            // In both folders or in neither.
+            self.journal.take_back(&note, &mut books.records, &mut books.log)?;
             return Err(error.into());
         }
         for export in exports {
             books.exported.add(export);
         }
-        let delivered = books.log.append(&records).and_then(|()| books.log.sync());
         books.exported.save(&self.snapshot)?;
         self.journal.end()?;
+        books.log.sync()?;
         let removed = books.records.sync()?;
         if removed > 0 {
             tracing::info!(
@@ -255,7 +256,6 @@ impl Accounting {
                 let _ = followers.send(line.into());
             }
         }
-        delivered?;
         Ok(records.len() as u64)
     }
 }
