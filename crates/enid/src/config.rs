@@ -177,7 +177,14 @@ impl Config {
         let config: Self = toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
             let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
-            content(line, error.message().to_owned())
+            // The message names a field that is not known, but not one whose value is wrong.
+            let field =
+                text.lines().nth(line - 1).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+            let message = match field {
+                Some(field) if !error.message().contains(field) => format!("{field}: {}", error.message()),
+                _ => error.message().to_owned(),
+            };
+            content(line, message)
         })?;
         if !config.eni.capacity.is_power_of_two() {
             let message = format!("eni.capacity is {}, and must be a power of two", config.eni.capacity);
@@ -214,7 +221,11 @@ mod tests {
     fn errors_name_the_line() {
         assert!(error("a = 1").starts_with("enid.toml:1: unknown field `a`"), "{}", error("a = 1"));
         let text = "region = \"eu\"\n[flow_log]\naggregation_interval_seconds = 601\n";
-        assert_eq!(error(text), "enid.toml:3: an aggregation interval of 601 s is out of range: 1 to 600");
+        assert_eq!(
+            error(text),
+            "enid.toml:3: aggregation_interval_seconds: an aggregation interval of 601 s is out of range: 1 to 600"
+        );
+        assert!(error("[eni]\ncapacity = \"x\"").starts_with("enid.toml:2: capacity: invalid type"));
         let text = "\n[eni]\ncapacity = 3\n";
         assert_eq!(error(text), "enid.toml:3: eni.capacity is 3, and must be a power of two");
         assert!(

@@ -7,10 +7,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use enid_model::Uplink;
-use enid_netns::Inventory;
+use enid_netns::{Inventory, Link, Namespace, NetnsError};
 use tokio::runtime::Handle;
 
+use crate::router::Router;
 use crate::tasks::Tasks;
+use crate::uplink;
 
 /// What the programs and the set-up need of a kernel, each with the version that brought it.
 const NEEDS: [(&str, (u32, u32)); 6] = [
@@ -82,6 +84,7 @@ impl Doctor {
             finding("cgroup2", Severity::Failure, format!("{} is not there", self.cgroup_directory.display()))
         });
         findings.extend(self.nftables());
+        findings.extend(self.uplink());
         findings.extend(self.tasks());
         findings.extend(self.leaks());
         findings.sort_by_key(|finding| match finding.severity {
@@ -121,12 +124,31 @@ impl Doctor {
         })
     }
 
+    /// A host whose links all carry less than an ENI: what leaves its VPC is cut down to that.
+    fn uplink(&self) -> Option<Finding> {
+        let current = self.tasks.networks.current();
+        current.vpcs().iter().find(|vpc| vpc.uplink == Uplink::Nat)?;
+        let links = self.links_of(&Namespace::own().ok()?).ok()?;
+        let outside =
+            links.iter().filter(|link| link.name != "lo" && !link.name.starts_with(uplink::HOST_END));
+        let widest = outside.max_by_key(|link| link.mtu)?;
+        let mtu = self.tasks.default_mtu.get();
+        (widest.mtu < mtu).then(|| {
+            let detail = format!(
+                "ENIs have MTU {mtu}, the widest of the host's links, {}, has {}: senders learn it by path MTU discovery, \
+                 unless something out there drops ICMP; a wider link or a smaller `mtu` under [eni] avoids that",
+                widest.name, widest.mtu
+            );
+            finding("uplink", Severity::Warning, detail)
+        })
+    }
+
     fn tasks(&self) -> Vec<Finding> {
         let tasks = self.tasks.list();
         let broken = |record: &enid_store::TaskRecord| {
             let task = &record.task;
             let subject = || format!("task {}", task.name);
-            let there = enid_netns::Namespace::open(&task.netns).ok().map(|namespace| namespace.id());
+            let there = Namespace::open(&task.netns).ok().map(|namespace| namespace.id());
             if there != record.namespace {
                 let detail = format!("its namespace {} is gone; delete the task", task.netns.display());
                 return Some(finding(subject(), Severity::Failure, detail));
@@ -157,11 +179,14 @@ impl Doctor {
         findings
     }
 
-    fn links(&self, router: &crate::router::Router) -> Result<HashSet<u32>, enid_netns::NetnsError> {
+    fn links(&self, router: &Router) -> Result<HashSet<u32>, NetnsError> {
+        Ok(self.links_of(router.namespace())?.into_iter().map(|link| link.index).collect())
+    }
+
+    fn links_of(&self, namespace: &Namespace) -> Result<Vec<Link>, NetnsError> {
         let _in_runtime = self.runtime.enter();
-        let inventory = Inventory::open(router.namespace())?;
-        let links = self.runtime.block_on(inventory.links())?;
-        Ok(links.into_iter().map(|link| link.index).collect())
+        let inventory = Inventory::open(namespace)?;
+        self.runtime.block_on(inventory.links())
     }
 
     /// Host ends without a task. What was deleted a moment ago is not leaked: the reaper is at it.

@@ -14,6 +14,8 @@ use enid_netns::{LinkEnd, Namespace, Netlink, Request, RouteKind, sysctl};
 
 use crate::EnidError;
 
+/// How host ends are called, with the uplink's number after it. The host's firewall table knows them by it.
+pub(crate) const HOST_END: &str = "enid-vpc";
 /// The uplink's name in the router's namespace.
 const ROUTER_END: &str = "uplink";
 /// Its index there: the same in every router, and below every ENI's number.
@@ -57,9 +59,8 @@ impl Transit {
         HOST_INDEX_BASE + u32::from(self.number)
     }
 
-    /// The host end's name. The firewall table below knows uplinks by its beginning.
     fn host_name(self) -> String {
-        format!("enid-vpc{}", self.number)
+        format!("{HOST_END}{}", self.number)
     }
 }
 
@@ -183,18 +184,18 @@ fn host_rules() -> String {
 {REMOVE_RULES}table inet enid {{
     chain input {{
         type filter hook input priority filter;
-        iifname \"enid-vpc*\" ct state established,related accept
-        iifname \"enid-vpc*\" meta l4proto {{ icmp, ipv6-icmp }} accept
-        iifname \"enid-vpc*\" drop
+        iifname \"{HOST_END}*\" ct state established,related accept
+        iifname \"{HOST_END}*\" meta l4proto {{ icmp, ipv6-icmp }} accept
+        iifname \"{HOST_END}*\" drop
     }}
     chain forward {{
         type filter hook forward priority filter;
-        iifname \"enid-vpc*\" oifname \"enid-vpc*\" drop
+        iifname \"{HOST_END}*\" oifname \"{HOST_END}*\" drop
     }}
     chain postrouting {{
         type nat hook postrouting priority srcnat;
-        oifname != \"enid-vpc*\" ip saddr {ipv4} masquerade
-        oifname != \"enid-vpc*\" ip6 saddr {ipv6} masquerade
+        oifname != \"{HOST_END}*\" ip saddr {ipv4} masquerade
+        oifname != \"{HOST_END}*\" ip6 saddr {ipv6} masquerade
     }}
 }}
 "
