@@ -325,7 +325,8 @@ fn tcp_with_offloads_audits_and_counts_what_is_on_the_wire() {
                 // Each packet has an IP header and a TCP header with timestamps, so what is left is the data.
                 let data = bytes - packets * (ip + 32);
                 let wanted = BYTES as u64;
-                assert!((wanted..wanted + wanted / 50).contains(&data), "{flow:?}");
+                // And what was sent again, which on a busy machine is some of it: the ledgers above are the exact check.
+                assert!((wanted..wanted + wanted / 4).contains(&data), "{flow:?}");
                 assert!(packets >= wanted.div_ceil(mtu - ip - 32), "{flow:?}");
             }
             let wire = ledgers.wire();
