@@ -17,7 +17,8 @@ const TASK_END: &str = "eth0";
 pub(crate) const DELETED_GROUP: u32 = 0x656e_6964;
 
 /// Instance metadata, which a task must not reach (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html>).
-/// The programs drop what goes there; these routes tell the sender at once.
+/// The programs drop what goes there; in enid's own namespaces routes tell the sender at once. In an adopted one they
+/// would stay behind.
 const INSTANCE_METADATA: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
@@ -38,7 +39,14 @@ impl TaskNamespace {
         let (namespace, netlink) = Namespace::create(|| {
             quieten("default")?;
             let mut netlink = Netlink::open()?;
-            netlink.send(&[Request::Up { index: LOOPBACK }])?;
+            let mut requests = vec![Request::Up { index: LOOPBACK }];
+            requests.extend(INSTANCE_METADATA.map(|destination| Request::Route {
+                destination,
+                prefix: host_prefix(destination),
+                kind: RouteKind::Unreachable,
+                source: None,
+            }));
+            netlink.send(&requests)?;
             Ok::<_, NetnsError>(netlink)
         })?;
         Ok(Self { namespace, netlink, own: true })
@@ -135,35 +143,29 @@ fn host_prefix(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-/// What the task's namespace is asked for: addresses, the link up, the gateways and what must not be reached.
+/// What the task's namespace is asked for: addresses, gateways, the link up. As much as can be comes before the link is
+/// up: from then on the kernel is busy with it in the background, under the lock that these requests need.
 fn task_side(eni: &Eni, subnet: &Subnet) -> Vec<Request> {
     let index = eni.number.get();
     let mut requests = Vec::new();
+    let mut routes = Vec::new();
+    let mut gateway = |gateway: IpAddr, everywhere: IpAddr, requests: &mut Vec<Request>| {
+        requests.push(Request::Neighbour { index, address: gateway, mac: MacAddress::ROUTER });
+        let kind = RouteKind::Gateway(index, gateway);
+        routes.push(Request::Route { destination: everywhere, prefix: 0, kind, source: None });
+    };
     if let (Some(address), Some(cidr)) = (eni.addresses.ipv4, subnet.ipv4_cidr) {
         requests.push(Request::Address { index, address: address.into(), prefix: cidr.prefix() });
+        if let Some(router) = subnet.ipv4_gateway() {
+            gateway(router.into(), Ipv4Addr::UNSPECIFIED.into(), &mut requests);
+        }
     }
     if let Some(address) = eni.addresses.ipv6 {
+        gateway(Subnet::IPV6_GATEWAY.into(), Ipv6Addr::UNSPECIFIED.into(), &mut requests);
         requests.push(Request::Address { index, address: address.into(), prefix: 128 });
     }
     requests.push(Request::Up { index });
-    let gateways = [
-        eni.addresses
-            .ipv4
-            .and(subnet.ipv4_gateway())
-            .map(|gateway| (IpAddr::V4(gateway), Ipv4Addr::UNSPECIFIED.into())),
-        eni.addresses.ipv6.map(|_| (IpAddr::V6(Subnet::IPV6_GATEWAY), Ipv6Addr::UNSPECIFIED.into())),
-    ];
-    for (gateway, everywhere) in gateways.into_iter().flatten() {
-        requests.push(Request::Neighbour { index, address: gateway, mac: MacAddress::ROUTER });
-        let kind = RouteKind::Gateway(index, gateway);
-        requests.push(Request::Route { destination: everywhere, prefix: 0, kind, source: None });
-    }
-    requests.extend(INSTANCE_METADATA.map(|destination| Request::Route {
-        destination,
-        prefix: host_prefix(destination),
-        kind: RouteKind::Unreachable,
-        source: None,
-    }));
+    requests.extend(routes);
     requests
 }
 
