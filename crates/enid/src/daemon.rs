@@ -27,6 +27,7 @@ use crate::networks::NetworkState;
 use crate::router::Routers;
 use crate::run::{Runs, find_cgroup_directory};
 use crate::service::{FlowApi, HostApi, NetworkApi, TaskApi};
+use crate::sole::Sole;
 use crate::spares::Spares;
 use crate::tasks::{BusyNames, State, Tasks};
 use crate::{EnidError, reaper};
@@ -77,7 +78,7 @@ pub enum StartError {
     #[error("this kernel can't run enid: {}", .0.join("; "))]
     Kernel(Vec<String>),
     /// Another daemon serves the socket.
-    #[error("another daemon listens on {0}; stop it, or give this one another --run-dir")]
+    #[error("another daemon listens on {0}; stop it first")]
     Running(PathBuf),
     /// The group of the socket does not exist.
     #[error("there is no group `{0}`, which the configuration names as socket_group")]
@@ -95,6 +96,7 @@ pub struct Daemon {
     runs: Arc<Runs>,
     doctor: Arc<Doctor>,
     deleted: mpsc::UnboundedReceiver<TaskRecord>,
+    _sole: Sole,
 }
 
 impl Daemon {
@@ -113,12 +115,16 @@ impl Daemon {
         for directory in [&directories.run, &directories.state] {
             std::fs::create_dir_all(directory).map_err(EnidError::file("create", directory))?;
         }
-        let listener = listen(&directories.socket(), config.socket_group.as_deref())?;
+        let sole = Sole::claim(&config.paths.bpf)?;
+        let socket = directories.socket();
+        let group = config.socket_group.clone();
         let (config, directories) = (config.clone(), directories.clone());
         let runtime = Handle::current();
         let taken_up = tokio::task::spawn_blocking(move || take_up(&config, &directories, runtime)).await;
         let (tasks, runs, doctor, deleted) = taken_up.map_err(|_| EnidError::Stopping)??;
-        Ok(Self { listener, tasks, runs, doctor, deleted })
+        // Last: whoever finds the socket finds a daemon that answers.
+        let listener = listen(&socket, group.as_deref())?;
+        Ok(Self { listener, tasks, runs, doctor, deleted, _sole: sole })
     }
 
     /// Serves until `stop` is done, then closes the interval so that what was counted is written. Tasks and their
@@ -195,6 +201,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         busy: BusyNames::default(),
         reaper,
     });
+    tasks.routers.mend(&tasks.networks.current());
     tasks.upgrade();
     for record in leftovers {
         tracing::warn!(task = %record.task.name, eni = %record.task.eni.id, state = ?record.state, "taking away what is left of a task");

@@ -1,6 +1,6 @@
 //! The doctor: what this host offers, what is missing, what is leaked.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use enid_model::Uplink;
 use enid_netns::{Inventory, Link, Namespace, NetnsError};
+use enid_store::TaskRecord;
 use tokio::runtime::Handle;
 
 use crate::router::Router;
@@ -85,6 +86,7 @@ impl Doctor {
         });
         findings.extend(self.nftables());
         findings.extend(self.uplink());
+        findings.extend(self.uplinks());
         findings.extend(self.tasks());
         findings.extend(self.leaks());
         findings.sort_by_key(|finding| match finding.severity {
@@ -124,6 +126,20 @@ impl Doctor {
         })
     }
 
+    /// Uplinks whose host end somebody took away.
+    fn uplinks(&self) -> Vec<Finding> {
+        let current = self.tasks.networks.current();
+        let broken = |router: &Arc<Router>| {
+            let vpc = current.vpc_by_id(router.vpc()).filter(|vpc| vpc.uplink == Uplink::Nat)?;
+            let gone = uplink::is_connected(router.uplink_number()).is_ok_and(|connected| !connected);
+            gone.then(|| {
+                let detail = "its link on the host is gone: restart enid, which makes it anew";
+                finding(format!("uplink of VPC {}", vpc.name), Severity::Failure, detail)
+            })
+        };
+        self.tasks.routers.all().iter().filter_map(broken).collect()
+    }
+
     /// A host whose links all carry less than an ENI: what leaves its VPC is cut down to that.
     fn uplink(&self) -> Option<Finding> {
         let current = self.tasks.networks.current();
@@ -145,30 +161,27 @@ impl Doctor {
 
     fn tasks(&self) -> Vec<Finding> {
         let tasks = self.tasks.list();
-        let broken = |record: &enid_store::TaskRecord| {
+        let mut links = HashMap::new();
+        for router in self.tasks.routers.all() {
+            links.insert(router.vpc(), self.links(&router));
+        }
+        let broken = |record: &TaskRecord| {
             let task = &record.task;
-            let subject = || format!("task {}", task.name);
             let there = Namespace::open(&task.netns).ok().map(|namespace| namespace.id());
             if there != record.namespace {
-                let detail = format!("its namespace {} is gone; delete the task", task.netns.display());
-                return Some(finding(subject(), Severity::Failure, detail));
+                return Some(format!("its namespace {} is gone; delete the task", task.netns.display()));
             }
-            let Some(router) = self.tasks.routers.get(task.eni.vpc) else {
-                return Some(finding(
-                    subject(),
-                    Severity::Failure,
-                    "its VPC's router is gone; delete the task",
-                ));
-            };
-            match self.links(&router) {
-                Ok(links) if links.contains(&task.eni.number.get()) => None,
-                Ok(_) => {
-                    Some(finding(subject(), Severity::Failure, "its ENI's link is gone; delete the task"))
-                }
-                Err(error) => Some(finding(subject(), Severity::Failure, error.to_string())),
+            match links.get(&task.eni.vpc) {
+                None => Some("its VPC's router is gone; delete the task".to_owned()),
+                Some(Err(error)) => Some(error.to_string()),
+                Some(Ok(links)) if links.contains(&task.eni.number.get()) => None,
+                Some(Ok(_)) => Some("its ENI's link is gone; delete the task".to_owned()),
             }
         };
-        let mut findings: Vec<Finding> = tasks.iter().filter_map(broken).collect();
+        let finding_of = |record: &TaskRecord| {
+            Some(finding(format!("task {}", record.task.name), Severity::Failure, broken(record)?))
+        };
+        let mut findings: Vec<Finding> = tasks.iter().filter_map(finding_of).collect();
         if findings.is_empty() {
             findings.push(finding(
                 "tasks",

@@ -129,6 +129,19 @@ pub enum EnidError {
         /// Its subnet.
         subnet: SubnetId,
     },
+    /// Another daemon, or a purge, is at work where this one would be.
+    #[error(
+        "{0} is in use by another enid: stop it, or give this one a network namespace, a `bpf` path and directories of its own"
+    )]
+    Claimed(String),
+    /// A task is there, and its namespace is not.
+    #[error("task {name} is broken: its network namespace {netns} is gone; delete it, then create it again")]
+    TaskBroken {
+        /// The task.
+        name: TaskName,
+        /// Where its namespace was.
+        netns: PathBuf,
+    },
     /// A VPC's router is gone, and its ENIs with it.
     #[error("the router of {0} is gone, and its ENIs with it; delete their tasks")]
     RouterGone(VpcId),
@@ -206,9 +219,12 @@ impl EnidError {
             | Self::NetnsTaken(_)
             | Self::NetnsInUse { .. } => Code::AlreadyExists,
             Self::SubnetFull { .. } | Self::HostFull { .. } | Self::TooManyRouters => Code::ResourceExhausted,
-            Self::Apply(_) | Self::Remove(_) | Self::InUse { .. } | Self::NoCgroup2 => {
-                Code::FailedPrecondition
-            }
+            Self::Claimed(_)
+            | Self::TaskBroken { .. }
+            | Self::Apply(_)
+            | Self::Remove(_)
+            | Self::InUse { .. }
+            | Self::NoCgroup2 => Code::FailedPrecondition,
             Self::Stopping => Code::Unavailable,
             Self::Netns(error) if error.is_no_space() => Code::ResourceExhausted,
             Self::Store(error) if error.is_no_space() => Code::ResourceExhausted,

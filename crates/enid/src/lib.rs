@@ -16,6 +16,7 @@ mod reaper;
 mod router;
 mod run;
 mod service;
+mod sole;
 mod spares;
 mod tasks;
 mod uplink;

@@ -1,9 +1,9 @@
 //! `enid`: the daemon's program.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use enid::{Config, Daemon, Directories, purge};
 use tokio::signal::unix::{SignalKind, signal};
@@ -60,7 +60,8 @@ impl Common {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("ENID_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     let done = match &arguments.command {
         Command::Serve(common) => serve(common),
         Command::Purge(common) => purge_all(common),
@@ -68,8 +69,8 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            // One sentence: the chain of causes is in it.
-            tracing::error!("{error:#}");
+            // One sentence: it has its causes in it.
+            tracing::error!("{error}");
             ExitCode::FAILURE
         }
     }
@@ -84,8 +85,8 @@ fn serve(common: &Common) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let daemon = Daemon::start(&config, &directories).await?;
         tracing::info!(socket = %directories.socket().display(), "serving");
         daemon
@@ -102,6 +103,7 @@ fn serve(common: &Common) -> anyhow::Result<ExitCode> {
 }
 
 fn purge_all(common: &Common) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(rustix::process::geteuid().is_root(), "enid purge needs to be root");
     let errors = purge(&common.config()?, &common.directories());
     for error in &errors {
         tracing::error!("{error}");

@@ -19,8 +19,10 @@ use crate::tasks::Tasks;
 /// How long deleted links gather before they go: short enough that a device is gone within a second, long enough that
 /// a burst of deletes pays few grace periods.
 const GATHER: Duration = Duration::from_millis(100);
-/// How long until something that could not be taken away is tried again.
+/// How long until something that could not be taken away is tried again, the first time; then twice as long each time…
 const RETRY: Duration = Duration::from_secs(1);
+/// …and at the most. A command may run in a deleted task's cgroup for days.
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
 /// Takes away what comes in, until the senders are gone.
 pub(crate) async fn run(
@@ -29,17 +31,22 @@ pub(crate) async fn run(
     mut deleted: mpsc::UnboundedReceiver<TaskRecord>,
 ) {
     let mut waiting: Vec<TaskRecord> = Vec::new();
+    let mut retry = RETRY;
     loop {
-        let pause = if waiting.is_empty() {
-            match deleted.recv().await {
-                Some(record) => waiting.push(record),
-                None => return,
-            }
-            GATHER
+        let next = if waiting.is_empty() {
+            retry = RETRY;
+            Ok(deleted.recv().await)
         } else {
-            RETRY
+            tokio::time::timeout(retry, deleted.recv()).await
         };
-        tokio::time::sleep(pause).await;
+        match next {
+            Ok(Some(record)) => {
+                waiting.push(record);
+                tokio::time::sleep(GATHER).await;
+            }
+            Ok(None) => return,
+            Err(_) => retry = (retry * 2).min(LONGEST_RETRY),
+        }
         while let Ok(record) = deleted.try_recv() {
             waiting.push(record);
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use enid_model::{Uplink, Vpc, VpcId};
+use enid_model::{Networks, Uplink, Vpc, VpcId};
 use enid_netns::{Namespace, Netlink, NetnsError, Request, RouteKind, sysctl};
 use enid_store::{RouterRecord, RunStore};
 
@@ -31,6 +31,16 @@ impl Router {
     /// A netlink socket into its namespace.
     pub(crate) fn netlink(&self) -> MutexGuard<'_, Netlink> {
         lock(&self.netlink)
+    }
+
+    /// Whose router it is.
+    pub(crate) fn vpc(&self) -> VpcId {
+        self.record.vpc
+    }
+
+    /// The number of its uplink on this host.
+    pub(crate) fn uplink_number(&self) -> u16 {
+        self.record.uplink_number
     }
 
     /// The path of its namespace.
@@ -64,6 +74,19 @@ impl Routers {
             store.remove_router(record.vpc)?;
         }
         Ok(Self { store, netns_directory, by_vpc: Mutex::new(routers) })
+    }
+
+    /// Mends the ways out of VPCs as far as somebody took them away on the host: a link, or the firewall's rules.
+    pub(crate) fn mend(&self, networks: &Networks) {
+        for router in self.all() {
+            let Some(vpc) = networks.vpc_by_id(router.record.vpc) else { continue };
+            let number = router.record.uplink_number;
+            if vpc.uplink == Uplink::Nat
+                && let Err(error) = uplink::mend(vpc, number, &router.namespace)
+            {
+                tracing::error!(vpc = %vpc.id, %error, "the VPC's uplink is broken");
+            }
+        }
     }
 
     /// The router of a VPC, if it has one by now.

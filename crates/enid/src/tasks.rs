@@ -138,10 +138,17 @@ impl Tasks {
         let groups = security_groups(&vpc, &new.security_groups)?;
         let mtu = new.mtu.unwrap_or(self.default_mtu);
         if let Some(existing) = lock(&self.state).tasks.get(&new.name) {
-            return match difference(existing, new, &subnet, &groups, mtu) {
-                None => Ok(existing.clone()),
-                Some(what) => Err(EnidError::TaskDiffers { name: new.name.clone(), what }),
-            };
+            if let Some(what) = difference(existing, new, &subnet, &groups, mtu) {
+                return Err(EnidError::TaskDiffers { name: new.name.clone(), what });
+            }
+            let there = Namespace::open(&existing.task.netns).ok().map(|namespace| namespace.id());
+            if there != existing.namespace {
+                return Err(EnidError::TaskBroken {
+                    name: new.name.clone(),
+                    netns: existing.task.netns.clone(),
+                });
+            }
+            return Ok(existing.clone());
         }
         let mut namespace = match &new.netns {
             Some(path) => TaskNamespace::adopt(self.adoptable(path)?)?,
@@ -254,7 +261,10 @@ impl Tasks {
             self.accounting.register(&record.task, &subnet);
             let upgraded =
                 self.routers.get(eni.vpc).ok_or(EnidError::RouterGone(eni.vpc)).and_then(|router| {
-                    // Its slot is there unless the pinned maps were removed meanwhile.
+                    if self.datapath.ledgers(eni.number).is_err() {
+                        // The pinned maps were removed meanwhile: what passed before is not in any ledger.
+                        tracing::warn!(task = %record.task.name, eni = %eni.id, "the ENI's counts are gone, and begin anew");
+                    }
                     self.datapath.open_eni(eni.number)?;
                     Ok(eni::upgrade(eni.number, &router, &self.datapath)?)
                 });

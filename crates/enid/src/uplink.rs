@@ -126,6 +126,22 @@ pub(crate) fn connect(vpc: &Vpc, number: u16, router: &Namespace) -> Result<(), 
     Ok(host.settle(&transit.host_name())?)
 }
 
+/// Connects a VPC's router again if its link is gone from the host, or else loads the host's rules again, which is no
+/// change if they are there.
+pub(crate) fn mend(vpc: &Vpc, number: u16, router: &Namespace) -> Result<(), EnidError> {
+    if is_connected(number)? {
+        return load_rules(&host_rules());
+    }
+    tracing::warn!(vpc = %vpc.id, "the VPC's uplink is gone from the host: making it anew");
+    connect(vpc, number, router)
+}
+
+/// Whether the host end of an uplink is there.
+pub(crate) fn is_connected(number: u16) -> Result<bool, EnidError> {
+    let name = Transit { number }.host_name();
+    Ok(interfaces()?.contains(&name))
+}
+
 /// Takes a VPC's router off the host, and its masquerading away.
 pub(crate) fn disconnect(number: u16, router: &Namespace) -> Result<(), EnidError> {
     remove_host_end(number)?;

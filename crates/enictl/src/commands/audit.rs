@@ -52,9 +52,16 @@ fn unexplained(audit: &DirectionAudit) -> Sum {
     [audit.records, audit.pending, audit.buckets].map(sum).into_iter().fold(sum(audit.wire_ledger), minus)
 }
 
-/// How far the interface ledger is from the kernel's counter.
+/// The bytes of an Ethernet header: the least that a buffer has.
+const SMALLEST: i128 = 14;
+
+/// How far the interface ledger is from the kernel's counter. Of what the device dropped the kernel knows the number,
+/// and no bytes: those may be any, as long as there are some for each.
 fn from_kernel(audit: &DirectionAudit) -> Sum {
-    minus(sum(audit.interface_ledger), sum(audit.kernel))
+    let [packets, bytes] = minus(sum(audit.interface_ledger), sum(audit.kernel));
+    let dropped = i128::from(audit.dropped_by_device);
+    let explained = dropped > 0 && bytes >= dropped * SMALLEST;
+    [packets - dropped, if explained { 0 } else { bytes }]
 }
 
 fn closes(eni: &EniAudit) -> bool {
@@ -95,6 +102,11 @@ fn eni_report(eni: &EniAudit) -> String {
     row("left over", differences(unexplained(&egress), unexplained(&ingress)));
     row("interface ledger", counted(|audit| audit.interface_ledger));
     row("kernel's counter", counted(|audit| audit.kernel));
+    let dropped = [egress.dropped_by_device, ingress.dropped_by_device];
+    if dropped != [0, 0] {
+        let [out, into] = dropped.map(grouped);
+        row("dropped by the device", [out, "-".to_owned(), into, "-".to_owned()]);
+    }
     row("left over", differences(from_kernel(&egress), from_kernel(&ingress)));
     format!("{}  {}\n{}", eni.task, eni.eni_id, table.finish())
 }
@@ -121,6 +133,7 @@ mod tests {
             wire_ledger: counted(13, wire_bytes),
             interface_ledger: counted(9, 1_400),
             kernel: counted(9, kernel_bytes),
+            dropped_by_device: 0,
         };
         AuditResponse {
             enis: vec![EniAudit {

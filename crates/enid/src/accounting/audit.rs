@@ -32,6 +32,7 @@ pub(crate) struct Balance {
     pub(crate) wire_ledger: Count,
     pub(crate) interface_ledger: Count,
     pub(crate) kernel: Count,
+    pub(crate) dropped_by_device: u64,
 }
 
 /// Counts by direction.
@@ -107,7 +108,7 @@ fn written(folder: &Path, enis: &[(EniId, EniNumber)]) -> Result<HashMap<EniId, 
 }
 
 fn balance(ledgers: &Ledgers, records: Counts, pending: Counts, link: LinkStatistics) -> EniAudit {
-    let of = |direction: Direction, kernel| {
+    let of = |direction: Direction, kernel, dropped_by_device| {
         let ledger = ledgers.of(direction);
         Balance {
             records: records[direction as usize],
@@ -116,11 +117,16 @@ fn balance(ledgers: &Ledgers, records: Counts, pending: Counts, link: LinkStatis
             wire_ledger: ledger.wire,
             interface_ledger: Count { packets: ledger.buffers, bytes: ledger.layer2_bytes },
             kernel,
+            dropped_by_device,
         }
     };
     EniAudit {
         // What the task sends is what its host end receives.
-        egress: of(Direction::Egress, Count { packets: link.rx_packets, bytes: link.rx_bytes }),
-        ingress: of(Direction::Ingress, Count { packets: link.tx_packets, bytes: link.tx_bytes }),
+        egress: of(Direction::Egress, Count { packets: link.rx_packets, bytes: link.rx_bytes }, 0),
+        ingress: of(
+            Direction::Ingress,
+            Count { packets: link.tx_packets, bytes: link.tx_bytes },
+            link.tx_dropped,
+        ),
     }
 }

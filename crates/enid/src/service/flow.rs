@@ -161,5 +161,6 @@ fn balance(balance: &Balance) -> v1::DirectionAudit {
         wire_ledger: count(balance.wire_ledger),
         interface_ledger: count(balance.interface_ledger),
         kernel: count(balance.kernel),
+        dropped_by_device: balance.dropped_by_device,
     }
 }

@@ -77,6 +77,12 @@ impl Block for Ipv6Cidr {
     }
 
     fn unusable(self) -> Option<&'static str> {
+        // Both are smaller than or as large as a VPC's block may be, so either may hold the other.
+        for (reserved, purpose) in RESERVED_IPV6 {
+            if reserved.parse().is_ok_and(|reserved: Self| reserved.overlaps(self)) {
+                return Some(purpose);
+            }
+        }
         let [first, ..] = self.network().segments();
         let unique_local = first & 0xfe00 == 0xfc00;
         let global_unicast = first & 0xe000 == 0x2000;
@@ -84,6 +90,12 @@ impl Block for Ipv6Cidr {
             .then_some("use unique local addresses (fc00::/7) or global ones (2000::/3)")
     }
 }
+
+/// Unique local addresses that have a meaning in every VPC, or on the host.
+const RESERVED_IPV6: [(&str, &str); 2] = [
+    ("fd00:ec2::/32", "fd00:ec2::/32 is for link-local services, instance metadata among them"),
+    ("fd65:6e69:64ff::/64", "fd65:6e69:64ff::/64 is for enid's own transit addresses"),
+];
 
 /// Reads a block and checks its size; `whose` is "a VPC" or "a subnet".
 pub(super) fn read<B: Block>(
