@@ -169,6 +169,6 @@ fn a_second_daemon_on_the_same_directories_is_refused() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("another daemon listens on"), "{said}");
+    assert!(said.contains("in use by another enid"), "{said}");
     assert!(wait_until(DEADLINE, || host.tasks().len() == 1));
 }
