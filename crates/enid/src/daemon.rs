@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::doctor::{self, Doctor};
 use crate::networks::NetworkState;
 use crate::router::Routers;
-use crate::run::{Runs, find_cgroup_directory};
+use crate::run::{Runs, check_cgroup2, find_cgroup_directory};
 use crate::service::{FlowApi, HostApi, NetworkApi, TaskApi};
 use crate::sole::Sole;
 use crate::spares::Spares;
@@ -168,6 +168,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         None => find_cgroup_directory()?,
     };
     std::fs::create_dir_all(&cgroup_directory).map_err(EnidError::file("create", &cgroup_directory))?;
+    check_cgroup2(&cgroup_directory)?;
     let store = Arc::new(RunStore::open(&directories.run_store())?);
     let networks = Arc::new(NetworkState::restore(NetworkStore::open(&directories.network_store())?)?);
     let datapath = Arc::new(Datapath::load(&DatapathConfig {

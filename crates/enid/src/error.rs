@@ -183,6 +183,11 @@ pub enum EnidError {
         "no cgroup2 file system is mounted, which traffic classes need: `mount -t cgroup2 none /sys/fs/cgroup/unified`, or give its path in enid.toml"
     )]
     NoCgroup2,
+    /// The folder for cgroups is somewhere else.
+    #[error(
+        "{0}, where cgroups are to be, is not in a cgroup2 file system; set `cgroup` under [paths] in enid.toml, or leave it out"
+    )]
+    NotCgroup2(PathBuf),
     /// A program that the daemon runs failed.
     #[error("`{program}` failed: {reason}")]
     Program {
@@ -224,7 +229,8 @@ impl EnidError {
             | Self::Apply(_)
             | Self::Remove(_)
             | Self::InUse { .. }
-            | Self::NoCgroup2 => Code::FailedPrecondition,
+            | Self::NoCgroup2
+            | Self::NotCgroup2(_) => Code::FailedPrecondition,
             Self::Stopping => Code::Unavailable,
             Self::Netns(error) if error.is_no_space() => Code::ResourceExhausted,
             Self::Store(error) if error.is_no_space() => Code::ResourceExhausted,

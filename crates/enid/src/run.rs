@@ -133,6 +133,18 @@ pub(crate) fn find_cgroup_directory() -> Result<PathBuf, EnidError> {
         .ok_or(EnidError::NoCgroup2)
 }
 
+/// Makes sure that a folder is in a cgroup2 file system: in another, commands would run without a class.
+///
+/// # Errors
+/// It is not.
+pub(crate) fn check_cgroup2(folder: &Path) -> Result<(), EnidError> {
+    /// `CGROUP2_SUPER_MAGIC` of linux/magic.h.
+    const CGROUP2: i64 = 0x6367_7270;
+    let stat =
+        rustix::fs::statfs(folder).map_err(|error| EnidError::file("look at", folder)(error.into()))?;
+    if stat.f_type == CGROUP2 { Ok(()) } else { Err(EnidError::NotCgroup2(folder.to_owned())) }
+}
+
 #[cfg(test)]
 mod tests {
     use enid_model::{Uplink, VpcId};

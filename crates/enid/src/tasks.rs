@@ -141,13 +141,7 @@ impl Tasks {
             if let Some(what) = difference(existing, new, &subnet, &groups, mtu) {
                 return Err(EnidError::TaskDiffers { name: new.name.clone(), what });
             }
-            let there = Namespace::open(&existing.task.netns).ok().map(|namespace| namespace.id());
-            if there != existing.namespace {
-                return Err(EnidError::TaskBroken {
-                    name: new.name.clone(),
-                    netns: existing.task.netns.clone(),
-                });
-            }
+            check_namespace(existing)?;
             return Ok(existing.clone());
         }
         let mut namespace = match &new.netns {
@@ -286,6 +280,15 @@ impl Tasks {
             state.slots.remove(&(number.get() % self.eni_capacity));
         }
     }
+}
+
+/// Makes sure that what has the name of a task's namespace is that namespace.
+pub(crate) fn check_namespace(record: &TaskRecord) -> Result<(), EnidError> {
+    let there = Namespace::open(&record.task.netns).ok().map(|namespace| namespace.id());
+    if there == record.namespace {
+        return Ok(());
+    }
+    Err(EnidError::TaskBroken { name: record.task.name.clone(), netns: record.task.netns.clone() })
 }
 
 /// Gives a new task's namespace its name.

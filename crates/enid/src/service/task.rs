@@ -14,7 +14,7 @@ use super::{blocking, message};
 use crate::EnidError;
 use crate::addresses::WantedAddresses;
 use crate::run::Runs;
-use crate::tasks::{NewTask, Tasks};
+use crate::tasks::{NewTask, Tasks, check_namespace};
 
 /// Tasks, at the door.
 #[derive(Debug)]
@@ -70,6 +70,8 @@ impl v1::task_service_server::TaskService for TaskApi {
         let (tasks, runs) = (Arc::clone(&self.tasks), Arc::clone(&self.runs));
         blocking(move || {
             let record = tasks.get(&name)?;
+            // A command must not run in a namespace that somebody put in its place.
+            check_namespace(&record)?;
             let place = runs.prepare(&record.task, class)?;
             Ok(PrepareRunResponse {
                 netns: record.task.netns.display().to_string(),

@@ -1,8 +1,8 @@
 //! Becoming a command inside a task.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -101,7 +101,8 @@ fn enter(place: &PrepareRunResponse) -> Result<(), EnterError> {
 
 fn join_cgroup(cgroup: &str) -> io::Result<()> {
     // 0 is the writer, whichever pid namespace the two sides count in (cgroup_attach in the kernel's cgroup.c).
-    fs::write(Path::new(cgroup).join("cgroup.procs"), "0")
+    // Not made if it is not there: then this is no cgroup.
+    OpenOptions::new().write(true).open(Path::new(cgroup).join("cgroup.procs"))?.write_all(b"0")
 }
 
 fn enter_netns(netns: &str) -> io::Result<()> {
