@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use enid_api::v1::flow_service_server::FlowServiceServer;
 use enid_api::v1::host_service_server::HostServiceServer;
@@ -16,7 +17,7 @@ use enid_netns::Namespace;
 use enid_store::{NetworkStore, RunStore, TaskRecord};
 use tokio::net::UnixListener;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
@@ -137,7 +138,8 @@ impl Daemon {
         let intervals =
             tokio::spawn(close_intervals(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
-        let served = Server::builder()
+        let stopping_began = Notify::new();
+        let server = Server::builder()
             .add_service(NetworkServiceServer::new(NetworkApi { tasks: Arc::clone(&self.tasks) }))
             .add_service(TaskServiceServer::new(TaskApi { tasks: Arc::clone(&self.tasks), runs: self.runs }))
             .add_service(FlowServiceServer::new(FlowApi { tasks: Arc::clone(&self.tasks) }))
@@ -145,8 +147,18 @@ impl Daemon {
             .serve_with_incoming_shutdown(UnixListenerStream::new(self.listener), async {
                 stop.await;
                 self.tasks.accounting.dismiss_followers();
-            })
-            .await;
+                stopping_began.notify_one();
+            });
+        let served = tokio::select! {
+            served = server => served,
+            () = async {
+                stopping_began.notified().await;
+                tokio::time::sleep(STOP_GRACE).await;
+            } => {
+                tracing::warn!("stopping, though somebody still holds a connection");
+                Ok(())
+            }
+        };
         // Nobody is left to listen.
         let _ = stopping.send(true);
         // What the reaper has not taken away yet is on record for the next daemon.
@@ -157,6 +169,10 @@ impl Daemon {
         served
     }
 }
+
+/// How long requests that are under way when the daemon is told to stop may take. A connection on which nothing is
+/// asked would hold it up for ever.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 
 type TakenUp = (Arc<Tasks>, Arc<Runs>, Arc<Doctor>, mpsc::UnboundedReceiver<TaskRecord>);
 

@@ -112,15 +112,10 @@ impl Routers {
         let netns = self.netns_directory.join(vpc.id.to_string());
         let mut record = RouterRecord { vpc: vpc.id, netns, namespace: None, uplink_number: number };
         self.store.put_router(&record)?;
-        let made = create(vpc, &record);
-        let namespace = match made {
+        let namespace = match create(vpc, &record) {
             Ok(namespace) => namespace,
             Err(error) => {
-                for leftover in [remove(&record), self.store.remove_router(vpc.id).map_err(EnidError::from)] {
-                    if let Err(leftover) = leftover {
-                        tracing::error!(vpc = %vpc.id, error = %leftover, "a router that could not be made left something behind");
-                    }
-                }
+                self.store.remove_router(vpc.id)?;
                 return Err(error);
             }
         };
@@ -173,9 +168,15 @@ fn create(vpc: &Vpc, record: &RouterRecord) -> Result<Namespace, EnidError> {
         configure()?;
         address(vpc)
     })?;
+    // If that fails, what has the name is somebody else's, and stays.
     namespace.bind(&record.netns)?;
-    if vpc.uplink == Uplink::Nat {
-        uplink::connect(vpc, record.uplink_number, &namespace)?;
+    if vpc.uplink == Uplink::Nat
+        && let Err(error) = uplink::connect(vpc, record.uplink_number, &namespace)
+    {
+        if let Err(leftover) = remove(record) {
+            tracing::error!(vpc = %vpc.id, error = %leftover, "a router that could not be made left something behind");
+        }
+        return Err(error);
     }
     Ok(namespace)
 }
