@@ -139,7 +139,7 @@ impl Daemon {
             tokio::spawn(close_intervals(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
         let stopping_began = Notify::new();
-        let server = Server::builder()
+        let serving = Server::builder()
             .add_service(NetworkServiceServer::new(NetworkApi { tasks: Arc::clone(&self.tasks) }))
             .add_service(TaskServiceServer::new(TaskApi { tasks: Arc::clone(&self.tasks), runs: self.runs }))
             .add_service(FlowServiceServer::new(FlowApi { tasks: Arc::clone(&self.tasks) }))
@@ -149,8 +149,8 @@ impl Daemon {
                 self.tasks.accounting.dismiss_followers();
                 stopping_began.notify_one();
             });
-        let served = tokio::select! {
-            served = server => served,
+        let outcome = tokio::select! {
+            outcome = serving => outcome,
             () = async {
                 stopping_began.notified().await;
                 tokio::time::sleep(STOP_GRACE).await;
@@ -166,7 +166,7 @@ impl Daemon {
         if let Err(error) = intervals.await {
             tracing::error!(%error, "the last interval was not closed");
         }
-        served
+        outcome
     }
 }
 
