@@ -198,8 +198,14 @@ pub(crate) fn delete_marked(router: &Router) -> Result<(), EnidError> {
 /// Replaces the programs on an ENI's link by this daemon's, without a packet passing in between that neither sees.
 pub(crate) fn upgrade(number: EniNumber, router: &Router, datapath: &Datapath) -> Result<(), NetnsError> {
     let index = number.get();
-    router.netlink().send(&[
+    let classifiers = [
         Request::classifier(index, Hook::Ingress, datapath.from_eni(), "from_eni"),
         Request::classifier(index, Hook::Egress, datapath.to_eni(), "to_eni"),
-    ])
+    ];
+    let mut netlink = router.netlink();
+    netlink.send(&classifiers).or_else(|_| {
+        // Somebody removed the place that they attach to.
+        netlink.send(&[Request::Clsact { index }])?;
+        netlink.send(&classifiers)
+    })
 }

@@ -1,10 +1,11 @@
 //! VPC routers: a network namespace per VPC, whose kernel routes between its ENIs and out of its uplink.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use enid_model::{Networks, Uplink, Vpc, VpcId};
+use enid_model::{Networks, Subnet, Uplink, Vpc, VpcId};
 use enid_netns::{Namespace, Netlink, NetnsError, Request, RouteKind, sysctl};
 use enid_store::{RouterRecord, RunStore};
 
@@ -140,6 +141,17 @@ impl Routers {
         Ok(())
     }
 
+    /// Takes a subnet's gateway addresses off its VPC's router: an ENI of a later subnet may have them.
+    pub(crate) fn remove_subnet(&self, vpc: VpcId, subnet: &Subnet) -> Result<(), EnidError> {
+        let Some(router) = self.get(vpc) else { return Ok(()) };
+        let addresses = gateway_addresses(subnet);
+        let requests: Vec<Request> = addresses
+            .map(|(address, prefix)| Request::DeleteAddress { index: LOOPBACK, address, prefix })
+            .collect();
+        router.netlink().send_removals(&requests)?;
+        Ok(())
+    }
+
     /// Removes the router of a VPC that has no ENI, and all that is in it. It blocks.
     pub(crate) fn remove(&self, vpc: VpcId) -> Result<(), EnidError> {
         let mut routers = lock(&self.by_vpc);
@@ -214,14 +226,8 @@ fn configure() -> Result<(), EnidError> {
 fn address(vpc: &Vpc) -> Result<(), EnidError> {
     let mut netlink = Netlink::open()?;
     let mut requests = vec![Request::Up { index: LOOPBACK }];
-    for subnet in &vpc.subnets {
-        if let Some(address) = subnet.ipv4_gateway() {
-            requests.push(Request::Address { index: LOOPBACK, address: address.into(), prefix: 32 });
-        }
-        if let Some(address) = subnet.ipv6_router_address() {
-            requests.push(Request::Address { index: LOOPBACK, address: address.into(), prefix: 128 });
-        }
-    }
+    let gateways = vpc.subnets.iter().flat_map(gateway_addresses);
+    requests.extend(gateways.map(|(address, prefix)| Request::Address { index: LOOPBACK, address, prefix }));
     let blocks = vpc.ipv4_cidr.map(|cidr| (cidr.network().into(), cidr.prefix())).into_iter();
     let blocks = blocks.chain(vpc.ipv6_cidr.map(|cidr| (cidr.network().into(), cidr.prefix())));
     requests.extend(blocks.map(|(destination, prefix)| Request::Route {
@@ -232,4 +238,11 @@ fn address(vpc: &Vpc) -> Result<(), EnidError> {
     }));
     netlink.send(&requests)?;
     Ok(())
+}
+
+/// The router's addresses in a subnet, each alone in its block.
+fn gateway_addresses(subnet: &Subnet) -> impl Iterator<Item = (IpAddr, u8)> + use<> {
+    let ipv4 = subnet.ipv4_gateway().map(|address| (IpAddr::V4(address), 32));
+    let ipv6 = subnet.ipv6_router_address().map(|address| (IpAddr::V6(address), 128));
+    ipv4.into_iter().chain(ipv6)
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,6 +81,9 @@ fn create_directory(path: &Path) -> Result<(), EnidError> {
 fn write_file(path: &Path, text: &str) -> Result<(), EnidError> {
     let next = path.with_extension("next");
     fs::write(&next, text).map_err(EnidError::file("write", &next))?;
+    // Whatever the daemon's umask: commands run as any user.
+    let readable = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(&next, readable).map_err(EnidError::file("change the mode of", &next))?;
     fs::rename(&next, path).map_err(EnidError::file("write", path))
 }
 

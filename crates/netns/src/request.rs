@@ -87,6 +87,8 @@ pub enum Request {
     /// whatever is to be reached over the link has a route of its own. IPv6 addresses are used at once, without
     /// duplicate address detection (RFC 4862 section 5.4).
     Address { index: u32, address: IpAddr, prefix: u8 },
+    /// Takes an address off a link.
+    DeleteAddress { index: u32, address: IpAddr, prefix: u8 },
     /// A neighbour that is never asked for.
     Neighbour { index: u32, address: IpAddr, mac: MacAddress },
     /// A route, in place of one to the same destination if there is one.
@@ -118,7 +120,8 @@ impl Request {
             | Self::Group { .. }
             | Self::DeleteLink { .. }
             | Self::DeleteGroup { .. }
-            | Self::DeleteRoute { .. } => 0,
+            | Self::DeleteRoute { .. }
+            | Self::DeleteAddress { .. } => 0,
         }
     }
 
@@ -144,6 +147,9 @@ impl Request {
             }
             Self::Address { index, address, prefix } => {
                 RouteNetlinkMessage::NewAddress(address_message(*index, *address, *prefix))
+            }
+            Self::DeleteAddress { index, address, prefix } => {
+                RouteNetlinkMessage::DelAddress(address_message(*index, *address, *prefix))
             }
             Self::Neighbour { index, address, mac } => {
                 RouteNetlinkMessage::NewNeighbour(neighbour(*index, *address, *mac))
@@ -300,6 +306,7 @@ impl fmt::Display for Request {
             Self::Address { index, address, prefix } => {
                 write!(f, "add address {address}/{prefix} to link {index}")
             }
+            Self::DeleteAddress { index, address, .. } => write!(f, "take {address} off link {index}"),
             Self::Neighbour { index, address, mac } => {
                 write!(f, "add neighbour {address} at {mac} to link {index}")
             }

@@ -65,8 +65,9 @@ fn delete(tasks: &Tasks, object: Object) -> Result<(), EnidError> {
             tasks.networks.remove_vpc(vpc.id)
         }
         Object::Subnet(wanted) => {
-            let (_, subnet) = current.subnet(&wanted)?;
+            let (vpc, subnet) = current.subnet(&wanted)?;
             unused(tasks.find(|eni| eni.subnet == subnet.id), || format!("subnet {}", subnet.name))?;
+            tasks.routers.remove_subnet(vpc.id, subnet)?;
             tasks.networks.remove_subnet(subnet.id)
         }
         Object::SecurityGroup(wanted) => {
