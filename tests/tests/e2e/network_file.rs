@@ -1,7 +1,9 @@
 //! Networks are declared, changed and deleted.
 
-use enid_api::v1::DeleteNetworkObjectRequest;
 use enid_api::v1::delete_network_object_request::Object;
+use enid_api::v1::{CreateTaskRequest, DeleteNetworkObjectRequest};
+use enid_netns::Namespace;
+use enid_testbed::traffic::ping;
 use enid_testbed::{Host, HostOptions, new_task};
 use tonic::{Code, Status};
 
@@ -84,17 +86,14 @@ fn a_subnet_added_to_a_vpc_in_use_works_at_once() {
     assert_eq!(host.apply(&added).len(), 1);
     let new = host.create("new", "red/new");
     for address in [crate::networks::ipv4(&old), crate::networks::ipv6(&old), "10.0.7.1".parse().unwrap()] {
-        assert!(enid_testbed::traffic::ping(&crate::networks::inside(&new), address, 1, 56), "{address}");
+        assert!(ping(&crate::networks::inside(&new), address, 1, 56), "{address}");
     }
 }
 
 #[test]
 fn what_is_in_use_is_not_deleted_and_then_is() {
     let host = host();
-    let request = enid_api::v1::CreateTaskRequest {
-        security_groups: vec!["g1".to_owned()],
-        ..new_task("web", "shop/a")
-    };
+    let request = CreateTaskRequest { security_groups: vec!["g1".to_owned()], ..new_task("web", "shop/a") };
     let mut with_group = request.clone();
     with_group.subnet = "red/b".to_owned();
     host.create_as(&with_group).unwrap();
@@ -153,10 +152,36 @@ fn a_vpc_that_is_deleted_while_a_task_is_created_goes_or_stays_whole() {
         if let Ok(task) = created {
             assert_eq!(host.tasks(), std::slice::from_ref(&task));
             let inside = crate::networks::inside(&task);
-            assert!(enid_testbed::traffic::ping(&inside, "10.0.0.1".parse().unwrap(), 1, 56));
+            assert!(ping(&inside, "10.0.0.1".parse().unwrap(), 1, 56));
             assert!(host.delete("web"));
         }
         crate::kernel::assert_only_listed_tasks(&host);
         host.apply(NETWORKS);
     }
+}
+
+#[test]
+fn an_address_that_was_a_deleted_subnets_gateway_is_an_enis() {
+    let host = Host::start(&HostOptions::default());
+    let file = |name: &str, cidr: &str| {
+        format!(
+            "[[vpc]]\nname = \"re\"\nipv4_cidr = \"10.5.0.0/16\"\n\
+             [[vpc.subnet]]\nname = \"{name}\"\nzone = \"z\"\nipv4_cidr = \"{cidr}\"\n"
+        )
+    };
+    host.apply(&file("narrow", "10.5.1.0/24"));
+    // So that the router is there, with the gateway's address.
+    host.create("first", "re/narrow");
+    host.delete("first");
+    delete(&host, Object::Subnet("re/narrow".into())).unwrap();
+
+    host.apply(&file("wide", "10.5.0.0/23"));
+    let request = CreateTaskRequest { ipv4: Some("10.5.1.1".into()), ..new_task("second", "re/wide") };
+    host.create_as(&request).unwrap();
+    let third = host.create("third", "re/wide");
+    let third = Namespace::open(third.netns.as_ref()).unwrap();
+    assert!(ping(&third, "10.5.1.1".parse().unwrap(), 1, 56));
+    host.try_flush().unwrap();
+    let audit = host.audit().into_iter().find(|eni| eni.task == "second").unwrap();
+    assert_eq!(audit.ingress.unwrap().records.unwrap().packets, 1, "the ENI was reached, not the router");
 }

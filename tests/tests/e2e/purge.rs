@@ -1,5 +1,6 @@
 //! Purge.
 
+use enid::{Config, Directories, purge};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -66,4 +67,23 @@ fn purge_is_refused_while_the_daemon_runs() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(host.tasks(), std::slice::from_ref(&task));
     assert!(enid_testbed::traffic::ping(&namespace::open(&task.netns), "10.0.0.1".parse().unwrap(), 1, 56));
+}
+
+#[test]
+fn a_folder_that_was_no_run_directory_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path();
+    std::fs::create_dir_all(run.join("etc/ssh")).unwrap();
+    for file in ["etc/passwd", "exported", "enid.sock"] {
+        std::fs::write(run.join(file), "somebody's").unwrap();
+    }
+    let mut config = Config::default();
+    config.paths.bpf = run.join("pins");
+    config.paths.cgroup = Some(run.join("cgroup"));
+    std::fs::create_dir_all(run.join("cgroup/foreign/deep")).unwrap();
+    let errors = purge(&config, &Directories { run: run.to_owned(), state: run.join("state") });
+    assert!(errors.is_empty(), "{errors:?}");
+    for path in ["etc/passwd", "etc/ssh", "exported", "enid.sock", "cgroup/foreign/deep"] {
+        assert!(run.join(path).exists(), "{path}");
+    }
 }
