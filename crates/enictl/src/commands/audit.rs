@@ -49,7 +49,10 @@ fn minus([packets, bytes]: Sum, [other_packets, other_bytes]: Sum) -> Sum {
 
 /// What the wire ledger has and no record, entry or bucket explains.
 fn unexplained(audit: &DirectionAudit) -> Sum {
-    [audit.records, audit.pending, audit.buckets].map(sum).into_iter().fold(sum(audit.wire_ledger), minus)
+    [audit.records, audit.not_kept, audit.pending, audit.buckets]
+        .map(sum)
+        .into_iter()
+        .fold(sum(audit.wire_ledger), minus)
 }
 
 /// The bytes of an Ethernet header: the least that a buffer has.
@@ -96,6 +99,9 @@ fn eni_report(eni: &EniAudit) -> String {
     };
     let counted = |of: fn(&DirectionAudit) -> Option<PacketsAndBytes>| both(of(&egress), of(&ingress));
     row("flow records", counted(|audit| audit.records));
+    if [egress.not_kept, ingress.not_kept].map(sum) != [[0, 0]; 2] {
+        row("records not kept", counted(|audit| audit.not_kept));
+    }
     row("not yet written", counted(|audit| audit.pending));
     row("outside flows", counted(|audit| audit.buckets));
     row("wire ledger", counted(|audit| audit.wire_ledger));
@@ -128,6 +134,7 @@ mod tests {
         let counted = |packets, bytes| Some(PacketsAndBytes { packets, bytes });
         let egress = DirectionAudit {
             records: counted(10, 1_000),
+            not_kept: None,
             pending: counted(2, 200),
             buckets: counted(1, 28),
             wire_ledger: counted(13, wire_bytes),

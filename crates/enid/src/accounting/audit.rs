@@ -27,6 +27,8 @@ pub(crate) struct EniAudit {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Balance {
     pub(crate) records: Count,
+    /// In records that were removed, to stay within their limit.
+    pub(crate) not_kept: Count,
     pub(crate) pending: Count,
     pub(crate) buckets: Count,
     pub(crate) wire_ledger: Count,
@@ -37,6 +39,8 @@ pub(crate) struct Balance {
 
 /// Counts by direction.
 type Counts = [Count; 2];
+/// In the order of their numbers.
+const DIRECTIONS: [Direction; 2] = [Direction::Egress, Direction::Ingress];
 
 impl Accounting {
     /// Audits ENIs. `kernel` reads the counters of all host ends, by number. It blocks.
@@ -75,7 +79,10 @@ impl Accounting {
                     let records = records.get(&id).copied().unwrap_or_default();
                     let pending = pending.get(&number).copied().unwrap_or_default();
                     let link = links.get(&number.get()).copied().unwrap_or_default();
-                    audits.insert(number, balance(&after, records, pending, link));
+                    let not_kept = DIRECTIONS.map(|direction| {
+                        books.exported.not_kept(number, direction, records[direction as usize])
+                    });
+                    audits.insert(number, balance(&after, records, not_kept, pending, link));
                 }
             }
         }
@@ -115,11 +122,18 @@ fn written(folder: &Path, enis: &[(EniId, EniNumber)]) -> Result<HashMap<EniId, 
     Ok(sums)
 }
 
-fn balance(ledgers: &Ledgers, records: Counts, pending: Counts, link: LinkStatistics) -> EniAudit {
+fn balance(
+    ledgers: &Ledgers,
+    records: Counts,
+    not_kept: Counts,
+    pending: Counts,
+    link: LinkStatistics,
+) -> EniAudit {
     let of = |direction: Direction, kernel, dropped_by_device| {
         let ledger = ledgers.of(direction);
         Balance {
             records: records[direction as usize],
+            not_kept: not_kept[direction as usize],
             pending: pending[direction as usize],
             buckets: ledger.buckets_total(),
             wire_ledger: ledger.wire,

@@ -57,6 +57,8 @@ pub(super) struct Export {
 pub(super) struct Exported {
     flows: HashMap<FlowKey, [Count; 2]>,
     totals: HashMap<u32, Totals>,
+    /// Whether some of the records are not kept any more.
+    trimmed: bool,
 }
 
 impl Exported {
@@ -66,6 +68,27 @@ impl Exported {
             known.add(export.count);
         }
         self.totals.entry(export.key.eni).or_default().add(export.direction, export.class, export.count);
+    }
+
+    /// Remembers that the oldest records were removed, to stay within their limit.
+    pub(super) fn trim(&mut self) {
+        self.trimmed = true;
+    }
+
+    /// What of an ENI's exported counts the records that are kept do not hold, since the oldest were removed. None as long
+    /// as none were: then whatever is missing was lost.
+    pub(super) fn not_kept(&self, number: EniNumber, direction: Direction, kept: Count) -> Count {
+        if !self.trimmed {
+            return Count::default();
+        }
+        let mut exported = Count::default();
+        for (_, count) in self.totals(number).by_class(direction) {
+            exported.add(count);
+        }
+        Count {
+            packets: exported.packets.saturating_sub(kept.packets),
+            bytes: exported.bytes.saturating_sub(kept.bytes),
+        }
     }
 
     /// What a flow's window has counted since it was exported.
@@ -133,9 +156,9 @@ impl Exported {
         fs::rename(&next, path).map_err(EnidError::file("write", path))
     }
 
-    /// A line of totals as JSON, then an entry a flow.
+    /// A line of totals and of whether records were removed, as JSON, then an entry a flow.
     fn encode(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(&self.totals).unwrap_or_default();
+        let mut bytes = serde_json::to_vec(&(&self.totals, self.trimmed)).unwrap_or_default();
         bytes.push(b'\n');
         bytes.reserve(self.flows.len() * ENTRY_LENGTH);
         for (key, windows) in &self.flows {
@@ -156,12 +179,12 @@ impl Exported {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (line, entries) = bytes.split_at_checked(end)?;
-        let totals = serde_json::from_slice(line).ok()?;
+        let (totals, trimmed) = serde_json::from_slice(line).ok()?;
         let entries = entries.get(1..)?.chunks_exact(ENTRY_LENGTH);
         if !entries.remainder().is_empty() {
             return None;
         }
-        Some(Self { flows: entries.map(decode_flow).collect::<Option<_>>()?, totals })
+        Some(Self { flows: entries.map(decode_flow).collect::<Option<_>>()?, totals, trimmed })
     }
 }
 
@@ -211,13 +234,7 @@ mod tests {
         assert_eq!(Exported::decode(&bytes).unwrap(), exported);
         assert_eq!(Exported::decode(&bytes[..bytes.len() - 1]), None);
         assert_eq!(Exported::decode(b""), None);
-        assert_eq!(
-            Exported::decode(
-                b"{}
-"
-            ),
-            Some(Exported::default())
-        );
+        assert_eq!(Exported::decode(b"[{},false]\n"), Some(Exported::default()));
     }
 
     #[test]

@@ -241,6 +241,8 @@ impl Accounting {
         books.log.sync()?;
         let removed = books.records.sync()?;
         if removed > 0 {
+            books.exported.trim();
+            books.exported.save(&self.snapshot)?;
             tracing::info!(
                 removed,
                 "removed the oldest files of records, to stay within record_directory_bytes"

@@ -156,6 +156,7 @@ fn balance(balance: &Balance) -> v1::DirectionAudit {
     let count = |count: Count| Some(v1::PacketsAndBytes { packets: count.packets, bytes: count.bytes });
     v1::DirectionAudit {
         records: count(balance.records),
+        not_kept: count(balance.not_kept),
         pending: count(balance.pending),
         buckets: count(balance.buckets),
         wire_ledger: count(balance.wire_ledger),
