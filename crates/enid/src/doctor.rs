@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use enid_model::Uplink;
-use enid_netns::{Inventory, Link, Namespace, NetnsError};
+use enid_netns::{Inventory, Namespace, NetnsError};
 use enid_store::TaskRecord;
 use tokio::runtime::Handle;
 
 use crate::router::Router;
-use crate::tasks::Tasks;
+use crate::tasks::{Tasks, has_its_namespace};
 use crate::uplink;
 
 /// What the programs and the set-up need of a kernel, each with the version that brought it.
@@ -144,7 +144,7 @@ impl Doctor {
     fn uplink(&self) -> Option<Finding> {
         let current = self.tasks.networks.current();
         current.vpcs().iter().find(|vpc| vpc.uplink == Uplink::Nat)?;
-        let links = self.links_of(&Namespace::own().ok()?).ok()?;
+        let links = Inventory::list(&Namespace::own().ok()?, &self.runtime).ok()?;
         let outside =
             links.iter().filter(|link| link.name != "lo" && !link.name.starts_with(uplink::HOST_END));
         let widest = outside.max_by_key(|link| link.mtu)?;
@@ -167,8 +167,7 @@ impl Doctor {
         }
         let broken = |record: &TaskRecord| {
             let task = &record.task;
-            let there = Namespace::open(&task.netns).ok().map(|namespace| namespace.id());
-            if there != record.namespace {
+            if !has_its_namespace(record) {
                 return Some(format!("its namespace {} is gone; delete the task", task.netns.display()));
             }
             match links.get(&task.eni.vpc) {
@@ -193,13 +192,8 @@ impl Doctor {
     }
 
     fn links(&self, router: &Router) -> Result<HashSet<u32>, NetnsError> {
-        Ok(self.links_of(router.namespace())?.into_iter().map(|link| link.index).collect())
-    }
-
-    fn links_of(&self, namespace: &Namespace) -> Result<Vec<Link>, NetnsError> {
-        let _in_runtime = self.runtime.enter();
-        let inventory = Inventory::open(namespace)?;
-        self.runtime.block_on(inventory.links())
+        let links = Inventory::list(router.namespace(), &self.runtime)?;
+        Ok(links.into_iter().map(|link| link.index).collect())
     }
 
     /// Host ends without a task. What was deleted a moment ago is not leaked: the reaper is at it.

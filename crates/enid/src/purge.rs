@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::daemon::Directories;
 use crate::run::{find_cgroup_directory, gone};
 use crate::sole::Sole;
-use crate::{EnidError, router, uplink};
+use crate::{EnidError, router, tasks, uplink};
 
 /// Takes away every task, router, pinned map and rule that a daemon with these directories made, and the run
 /// directory. What was declared, and the records, stay in the state directory.
@@ -50,9 +50,8 @@ fn claim(config: &Config, directories: &Directories) -> Result<(Sole, RunStore),
 fn purge_recorded(store: &RunStore, errors: &mut Vec<EnidError>) {
     match store.tasks() {
         Ok(tasks) => {
-            for record in tasks.iter().filter(|record| !record.task.netns_adopted) {
-                errors.extend(enid_netns::unmount(&record.task.netns).err().map(EnidError::from));
-            }
+            let removed = tasks.iter().map(tasks::remove_name);
+            errors.extend(removed.filter_map(|removed| removed.err().map(EnidError::from)));
         }
         Err(error) => errors.push(error.into()),
     }

@@ -171,7 +171,11 @@ fn open(record: RouterRecord, namespace: Namespace) -> Result<Router, EnidError>
 /// Takes away a router's namespace and its uplink, as far as they are there.
 pub(crate) fn remove(record: &RouterRecord) -> Result<(), EnidError> {
     uplink::remove_host_end(record.uplink_number)?;
-    enid_netns::unmount(&record.netns)?;
+    match record.namespace {
+        Some(own) => enid_netns::remove_name_of(&record.netns, own)?,
+        // Its daemon ended while it was made.
+        None => enid_netns::unmount(&record.netns)?,
+    }
     Ok(())
 }
 

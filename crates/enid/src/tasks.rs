@@ -12,7 +12,7 @@ use enid_model::{
     Eni, EniId, EniNumber, MacAddress, Mtu, NamespaceId, PlatformVersion, SecurityGroupId, Subnet, Task,
     TaskName, Vpc,
 };
-use enid_netns::{Namespace, NetnsError, unmount};
+use enid_netns::{Namespace, NetnsError, remove_name_of};
 use enid_store::{RunStore, TaskRecord, TaskState};
 use tokio::sync::mpsc;
 
@@ -282,10 +282,14 @@ impl Tasks {
     }
 }
 
+/// Whether what has the name of a task's namespace is that namespace.
+pub(crate) fn has_its_namespace(record: &TaskRecord) -> bool {
+    Namespace::open(&record.task.netns).ok().map(|namespace| namespace.id()) == record.namespace
+}
+
 /// Makes sure that what has the name of a task's namespace is that namespace.
 pub(crate) fn check_namespace(record: &TaskRecord) -> Result<(), EnidError> {
-    let there = Namespace::open(&record.task.netns).ok().map(|namespace| namespace.id());
-    if there == record.namespace {
+    if has_its_namespace(record) {
         return Ok(());
     }
     Err(EnidError::TaskBroken { name: record.task.name.clone(), netns: record.task.netns.clone() })
@@ -302,12 +306,11 @@ fn name(namespace: &Namespace, record: &mut TaskRecord) -> Result<(), EnidError>
     Err(error.into())
 }
 
-/// Takes the name of a task's namespace away, unless it is somebody else's namespace that has it by now.
-fn remove_name(record: &TaskRecord) -> Result<(), NetnsError> {
-    let Some(own) = record.namespace.filter(|_| !record.task.netns_adopted) else { return Ok(()) };
-    match Namespace::open(&record.task.netns) {
-        Ok(there) if there.id() != own => Ok(()),
-        _ => unmount(&record.task.netns),
+/// Takes the name of a task's namespace away, if enid gave it.
+pub(crate) fn remove_name(record: &TaskRecord) -> Result<(), NetnsError> {
+    match record.namespace.filter(|_| !record.task.netns_adopted) {
+        Some(own) => remove_name_of(&record.task.netns, own),
+        None => Ok(()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Questions about a namespace, where speed does not matter: through rtnetlink, asynchronously.
 
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
 
@@ -47,12 +48,24 @@ impl Inventory {
     /// # Errors
     /// The namespace can't be entered, or the kernel gives no socket.
     pub fn open(namespace: &Namespace) -> Result<Self, NetnsError> {
-        let runtime = tokio::runtime::Handle::current();
+        let runtime = Handle::current();
         let (connection, handle, _) = namespace.run(|| {
             let _in_runtime = runtime.enter();
             rtnetlink::new_connection().map_err(NetnsError::system("open a netlink socket"))
         })?;
         Ok(Self { handle, connection: tokio::spawn(connection) })
+    }
+
+    /// All links of a namespace, for a thread that may block, beside a runtime.
+    ///
+    /// # Errors
+    /// The namespace can't be entered, or the kernel does not answer.
+    pub fn list(namespace: &Namespace, runtime: &Handle) -> Result<Vec<Link>, NetnsError> {
+        let inventory = {
+            let _in_runtime = runtime.enter();
+            Self::open(namespace)?
+        };
+        runtime.block_on(inventory.links())
     }
 
     /// All links of the namespace.

@@ -12,6 +12,6 @@ pub mod sysctl;
 
 pub use error::NetnsError;
 pub use inventory::{Inventory, Link, LinkStatistics};
-pub use namespace::{Namespace, prepare_directory, unmount};
+pub use namespace::{Namespace, prepare_directory, remove_name_of, unmount};
 pub use netlink::{Netlink, NetlinkError};
 pub use request::{Hook, LinkEnd, Request, RouteKind};

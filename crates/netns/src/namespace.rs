@@ -150,6 +150,18 @@ pub fn prepare_directory(directory: &Path) -> Result<(), NetnsError> {
     share().map_err(NetnsError::file("share the mount", directory))
 }
 
+/// Takes the name at `path` away from the namespace `own`. What is gone already is no error, and a name that somebody gave
+/// to another namespace meanwhile stays theirs.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn remove_name_of(path: &Path, own: NamespaceId) -> Result<(), NetnsError> {
+    match Namespace::open(path) {
+        Ok(there) if there.id() != own => Ok(()),
+        _ => unmount(path),
+    }
+}
+
 /// Takes the name away from a namespace: unmounts `path` and removes the file. What is gone already is no error.
 ///
 /// # Errors

@@ -120,11 +120,7 @@ fn audit(tasks: &Tasks, records: &[TaskRecord], runtime: &Handle) -> Result<Vec<
 fn host_ends(tasks: &Tasks, runtime: &Handle) -> Result<HashMap<u32, LinkStatistics>, EnidError> {
     let mut counters = HashMap::new();
     for router in tasks.routers.all() {
-        let inventory = {
-            let _in_runtime = runtime.enter();
-            Inventory::open(router.namespace())?
-        };
-        let links = runtime.block_on(inventory.links())?;
+        let links = Inventory::list(router.namespace(), runtime)?;
         // Indexes of other links may be in several routers, and no ENI has them.
         counters.extend(links.into_iter().map(|link| (link.index, link.statistics)));
     }
