@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use enid_abi::{Direction, Family, FlowKey, FlowValue, Interval, Window};
+use std::sync::atomic::Ordering;
+
+use enid_abi::{Direction, Family, FlowKey, FlowValue, Interval, Tick, Window};
 use enid_model::{EniNumber, TrafficClass};
 
 use crate::Datapath;
@@ -36,7 +38,7 @@ pub struct FlowReading {
     /// When the last packet came, Unix seconds.
     pub last_seen: u64,
     /// Whether no program will touch the entry any more, so that it may be deleted once both windows are exported:
-    /// no packet came for [`EXPIRY_INTERVALS`](crate::EXPIRY_INTERVALS) whole intervals.
+    /// no packet came for the time that it is kept, as its protocol, its phase and its ENI's settings have it.
     pub expired: bool,
 }
 
@@ -64,12 +66,7 @@ impl FlowReading {
         self.windows.iter().find(|window| window.interval == interval)
     }
 
-    fn new(
-        key: &FlowKey,
-        value: &FlowValue,
-        clock: WallClock,
-        interval: Interval,
-    ) -> Result<Self, DatapathError> {
+    fn new(key: &FlowKey, value: &FlowValue, clock: WallClock, began: Tick) -> Result<Self, DatapathError> {
         let corrupt = |what, value: u32| DatapathError::Corrupt { what, value };
         let window = |window: &Window| FlowWindow {
             interval: window.mark().interval(),
@@ -98,7 +95,7 @@ impl FlowReading {
                 .ok_or_else(|| corrupt("the traffic class", value.class.into()))?,
             windows,
             last_seen: used.map(|window| window.last).max().unwrap_or(0),
-            expired: value.is_expired(interval),
+            expired: value.is_expired(began),
         })
     }
 }
@@ -116,9 +113,9 @@ impl Datapath {
     /// sense ends the call with an error, after all others were given.
     pub fn read_flows(&self, each: &mut dyn FnMut(FlowReading)) -> Result<(), DatapathError> {
         let clock = self.ticks.wall_clock()?;
-        let interval = self.interval();
+        let began = self.began.load(Ordering::Acquire);
         let mut outcome = Ok(());
-        self.flows.for_each(&mut |key, value| match FlowReading::new(key, value, clock, interval) {
+        self.flows.for_each(&mut |key, value| match FlowReading::new(key, value, clock, began) {
             Ok(flow) => each(flow),
             Err(error) => outcome = Err(error),
         })?;

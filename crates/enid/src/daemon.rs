@@ -191,6 +191,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         pin_directory: paths.bpf.clone(),
         flow_capacity: config.flow_table.capacity,
         eni_capacity: config.eni.capacity,
+        ..DatapathConfig::new(paths.bpf.clone())
     })?);
     let accounting =
         Arc::new(Accounting::open(config, directories, Arc::clone(&datapath), Arc::clone(&networks))?);

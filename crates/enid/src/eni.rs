@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 
-use enid_datapath::{Datapath, DatapathError};
+use enid_datapath::{Datapath, DatapathError, EniSettings};
 use enid_model::{Eni, EniNumber, MacAddress, Subnet};
 use enid_netns::{Hook, LinkEnd, Namespace, Netlink, NetnsError, Request, RouteKind, sysctl};
 
@@ -78,7 +78,7 @@ pub(crate) fn create(
     task: &mut TaskNamespace,
 ) -> Result<(), EnidError> {
     // The programs find their ENI configured before they see a packet.
-    datapath.open_eni(eni.number)?;
+    datapath.open_eni(&settings(eni))?;
     router.netlink().send(&router_side(eni, subnet, &task.namespace, datapath))?;
     if !task.own {
         task.namespace.run(|| quieten(TASK_END))?;
@@ -86,6 +86,15 @@ pub(crate) fn create(
     task.netlink.send(&task_side(eni, subnet))?;
     // What comes for the task from here on arrives.
     Ok(router.netlink().settle(&host_end(eni.number))?)
+}
+
+/// What the programs are told of an ENI.
+pub(crate) fn settings(eni: &Eni) -> EniSettings {
+    EniSettings {
+        ipv4: eni.addresses.ipv4,
+        ipv6: eni.addresses.ipv6,
+        ..EniSettings::new(eni.number, eni.mac, eni.mtu)
+    }
 }
 
 /// The name of an ENI's host end.

@@ -259,7 +259,7 @@ impl Tasks {
                         // The pinned maps were removed meanwhile: what passed before is not in any ledger.
                         tracing::warn!(task = %record.task.name, eni = %eni.id, "the ENI's counts are gone, and begin anew");
                     }
-                    self.datapath.open_eni(eni.number)?;
+                    self.datapath.open_eni(&eni::settings(eni))?;
                     Ok(eni::upgrade(eni.number, &router, &self.datapath)?)
                 });
             if let Err(error) = upgraded {
