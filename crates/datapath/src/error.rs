@@ -96,8 +96,8 @@ pub enum DatapathError {
     /// No slot holds this ENI.
     #[error("ENI number {0} is not known to the data path")]
     UnknownEni(EniNumber),
-    /// A flow entry that no program can have made.
-    #[error("the flow table has an entry with {what} {value}")]
+    /// An entry of the flow table or of the table of refusals that no program can have made.
+    #[error("a table of flows has an entry with {what} {value}")]
     Corrupt {
         /// What is wrong.
         what: &'static str,

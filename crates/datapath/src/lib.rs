@@ -8,6 +8,7 @@
 mod clock;
 mod eni;
 mod error;
+mod flow_counts;
 mod flows;
 mod grace;
 mod load;
@@ -22,11 +23,11 @@ use std::sync::atomic::AtomicU32;
 
 use enid_abi::{
     ClassTag, Clock, EniSlot, FlowCount, FlowValue, GroupPolicy, ListKey, MemberKey, ObjectId, PrefixRanges,
-    RefusalKey, RefusalValue,
+    RefusalValue,
 };
 
 pub use eni::{EniSettings, Ledgers};
-pub use enid_abi::{Bucket, Count, Direction, FlowKey, Interval, Ledger, Reason};
+pub use enid_abi::{Bucket, Count, Direction, FlowKey, Interval, Ledger, Reason, RefusalKey};
 pub use error::DatapathError;
 pub use flows::{FlowReading, FlowWindow};
 pub use load::{DatapathConfig, Forwarding};
