@@ -7,6 +7,7 @@ mod error;
 mod inventory;
 mod namespace;
 mod netlink;
+mod pair;
 mod request;
 pub mod sysctl;
 
@@ -14,4 +15,5 @@ pub use error::NetnsError;
 pub use inventory::{Inventory, Link, LinkStatistics};
 pub use namespace::{Namespace, prepare_directory, remove_name_of, unmount};
 pub use netlink::{Netlink, NetlinkError};
+pub use pair::VethPair;
 pub use request::{Hook, LinkEnd, Request, RouteKind};
