@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use enid_datapath::Datapath;
 use enid_model::{
-    Eni, EniId, EniNumber, MacAddress, Mtu, NamespaceId, PlatformVersion, SecurityGroupId, Subnet, Task,
-    TaskName, Vpc,
+    Eni, EniId, EniNumber, IdleTimeouts, MacAddress, Mtu, NamespaceId, PlatformVersion, SecurityGroupId,
+    Subnet, Task, TaskName, Vpc,
 };
 use enid_netns::{Namespace, NetnsError, remove_name_of};
 use enid_store::{RunStore, TaskRecord, TaskState};
@@ -165,6 +165,7 @@ impl Tasks {
             addresses,
             mtu,
             security_groups: groups,
+            idle_timeouts: IdleTimeouts::default(),
         };
         let task = Task {
             name: new.name.clone(),

@@ -123,6 +123,7 @@ impl Application {
             dns_servers: spec.dns_servers.clone(),
             subnets: Vec::new(),
             security_groups: Vec::new(),
+            prefix_lists: Vec::new(),
         };
         self.changes.push(Change::vpc(Action::Added, &vpc));
         vpc
@@ -247,7 +248,7 @@ impl Application {
                     Peer::SecurityGroup(peer.id)
                 }
             };
-            rules.push(Rule { protocol: spec.protocol, ports: spec.ports, peer });
+            rules.push(Rule { protocol: spec.protocol, ports: spec.ports, icmp: None, peer });
         }
         rules
     }

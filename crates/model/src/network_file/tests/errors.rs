@@ -176,16 +176,16 @@ fn bad_values() {
         ],
     );
     refused_in_rule(
-        "protocol = \"sctp\"\ncidr = \"0.0.0.0\"\n",
+        "protocol = \"stcp\"\ncidr = \"0.0.0.0\"\n",
         &[
-            "network.toml:7:12: vpc[0].security_group[0].ingress[0].protocol: `sctp` is not a protocol: expected all, tcp, udp, icmp, icmpv6 or a number from 0 to 255",
+            "network.toml:7:12: vpc[0].security_group[0].ingress[0].protocol: `stcp` is not a protocol: expected all, icmp, igmp, tcp, udp, dccp, gre, esp, ah, icmpv6, ospf, pim, vrrp, sctp or a number from 0 to 255",
             "network.toml:8:8: vpc[0].security_group[0].ingress[0].cidr: `0.0.0.0` is not an IPv4 CIDR: expected the form `10.0.0.0/16`",
         ],
     );
     refused_in_rule(
         "protocol = 256\nsecurity_group = \"a/b\"\n",
         &[
-            "network.toml:7:12: vpc[0].security_group[0].ingress[0].protocol: `256` is not a protocol: expected all, tcp, udp, icmp, icmpv6 or a number from 0 to 255",
+            "network.toml:7:12: vpc[0].security_group[0].ingress[0].protocol: `256` is not a protocol: expected all, icmp, igmp, tcp, udp, dccp, gre, esp, ah, icmpv6, ospf, pim, vrrp, sctp or a number from 0 to 255",
             "network.toml:8:18: vpc[0].security_group[0].ingress[0].security_group: `a/b` is not a name: only letters, digits, `-`, `_` and `.` are allowed",
         ],
     );
@@ -324,9 +324,9 @@ fn subnets_outside_or_overlapping() {
 #[test]
 fn rules() {
     refused_in_rule(
-        "protocol = \"sctp\"\nsecurity_group = \"db\"\n",
+        "protocol = \"stcp\"\nsecurity_group = \"db\"\n",
         &[
-            "network.toml:7:12: vpc[0].security_group[0].ingress[0].protocol: `sctp` is not a protocol: expected all, tcp, udp, icmp, icmpv6 or a number from 0 to 255",
+            "network.toml:7:12: vpc[0].security_group[0].ingress[0].protocol: `stcp` is not a protocol: expected all, icmp, igmp, tcp, udp, dccp, gre, esp, ah, icmpv6, ospf, pim, vrrp, sctp or a number from 0 to 255",
             "network.toml:8:18: vpc[0].security_group[0].ingress[0].security_group: this file's VPC has no group `db`; it has web, default",
         ],
     );

@@ -22,6 +22,7 @@ fn declare(networks: &Networks) -> NetworkSpec {
                 Peer::SecurityGroup(id) => {
                     PeerSpec::SecurityGroup(vpc.security_group_by_id(id).unwrap().name.clone())
                 }
+                Peer::PrefixList(id) => panic!("no file declares {id}"),
             },
         };
         rules.iter().map(rule).collect()
