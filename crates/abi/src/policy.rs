@@ -154,6 +154,7 @@ pub struct PrefixRanges {
 // SAFETY: `#[repr(C)]`, words only.
 unsafe impl Plain for PrefixRanges {}
 
+#[allow(clippy::large_stack_arrays, reason = "what a map's value is, is put together in place")]
 impl Default for PrefixRanges {
     fn default() -> Self {
         Self { count: 0, ranges: [[[0; 2]; 2]; MAX_RANGES] }
@@ -191,6 +192,12 @@ impl PrefixRanges {
 #[inline(always)]
 const fn is_less(a: [u64; 2], b: [u64; 2]) -> bool {
     a[0] < b[0] || a[0] == b[0] && a[1] < b[1]
+}
+
+/// Whether an address is in ::ffff:0:0/96: in a packet's header, rather than where IPv4 is mapped, nobody's.
+#[inline(always)]
+const fn is_mapped(address: Address) -> bool {
+    address[0] == 0 && u64::from_be(address[1]) >> 32 == 0xffff
 }
 
 /// What of a packet rules look at.
@@ -274,6 +281,10 @@ pub fn is_match(rule: &PolicyRule, packet: &PolicyPacket, policies: &impl Polici
             && packet.peer[1] & rule.mask[1] == rule.peer[1];
     }
     if rule.kind == PeerKind::Group as u8 {
+        if packet.family == Family::Ipv6 as u8 && is_mapped(packet.peer) {
+            // It looks like an IPv4 member's, and is nobody's.
+            return false;
+        }
         return policies.is_member(&MemberKey { group: rule.peer, address: packet.peer });
     }
     policies.is_listed(&ListKey { list: rule.peer, family: u64::from(packet.family) }, packet.peer)
