@@ -21,6 +21,7 @@ mod platform;
 mod port_range;
 mod prefix_list;
 mod protocol;
+mod rule_spec;
 mod security_group;
 mod task;
 
@@ -37,12 +38,15 @@ pub use mtu::Mtu;
 pub use name::{Name, TaskName};
 pub use network::{Subnet, Uplink, Vpc};
 pub use network_file::{
-    NetworkFileError, NetworkSpec, PeerSpec, Problem, RuleSpec, SecurityGroupSpec, SubnetSpec, VpcSpec,
+    NetworkFileError, NetworkSpec, PrefixListSpec, Problem, SecurityGroupSpec, SubnetSpec, VpcSpec,
 };
-pub use networks::{Action, ApplyError, Change, LookupError, Networks, Object, Refusal, RemoveError};
+pub use networks::{
+    Action, ApplyError, Change, ListUpdate, LookupError, Networks, Object, Refusal, RemoveError,
+};
 pub use platform::PlatformVersion;
 pub use port_range::PortRange;
 pub use prefix_list::{MAX_PREFIX_LIST_ENTRIES, PrefixList};
 pub use protocol::Protocol;
+pub use rule_spec::{PeerSpec, RuleSpec};
 pub use security_group::{DEFAULT_SECURITY_GROUP, MAX_RULES, MAX_SECURITY_GROUPS, Peer, Rule, SecurityGroup};
 pub use task::{NamespaceId, Task};
