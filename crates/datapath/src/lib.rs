@@ -24,7 +24,9 @@ use std::sync::atomic::AtomicU32;
 use enid_abi::{ClassTag, Clock, EniSlot, FlowCount, FlowValue, RefusalKey, RefusalValue};
 
 pub use eni::{EniSettings, Ledgers};
-pub use enid_abi::{Bucket, Count, Direction, FlowKey, Interval, Ledger, Reason};
+pub use enid_abi::{
+    Bucket, Count, Direction, FlowKey, GROUP_CAPACITY, Interval, LIST_CAPACITY, Ledger, Reason,
+};
 pub use error::DatapathError;
 pub use flows::{FlowReading, FlowWindow};
 pub use load::{DatapathConfig, Forwarding};
