@@ -156,6 +156,7 @@ pub struct PrefixRanges {
 // SAFETY: `#[repr(C)]`, words only.
 unsafe impl Plain for PrefixRanges {}
 
+#[allow(clippy::large_stack_arrays, reason = "what a map's value is, is put together in place")]
 impl Default for PrefixRanges {
     fn default() -> Self {
         Self { count: 0, ranges: [[[0; 2]; 2]; RANGE_PLACES] }

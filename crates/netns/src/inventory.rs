@@ -56,6 +56,10 @@ impl Inventory {
         Ok(Self { handle, connection: tokio::spawn(connection) })
     }
 
+    pub(crate) fn handle(&self) -> &rtnetlink::Handle {
+        &self.handle
+    }
+
     /// All links of a namespace, for a thread that may block, beside a runtime.
     ///
     /// # Errors

@@ -9,9 +9,11 @@ mod namespace;
 mod netlink;
 mod request;
 pub mod sysctl;
+mod way;
 
 pub use error::NetnsError;
 pub use inventory::{Inventory, Link, LinkStatistics};
 pub use namespace::{Namespace, prepare_directory, remove_name_of, unmount};
 pub use netlink::{Netlink, NetlinkError};
 pub use request::{Hook, LinkEnd, Request, RouteKind};
+pub use way::Way;

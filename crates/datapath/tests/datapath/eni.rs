@@ -36,7 +36,7 @@ fn a_closed_eni_counts_what_it_drops() {
             fixture.check(&Case::new(direction, frame.clone(), place, 100));
             fixture.check(&Case::new(direction, ethernet(0x0806, &[0; 28]), place, 28));
         }
-        fixture.datapath.open_eni(&crate::host::settings(fixture.eni, &[[7, 7]])).unwrap();
+        fixture.datapath.open_eni(&crate::host::settings(fixture.eni, &[])).unwrap();
         assert_eq!(fixture.send(&frame), Verdict::Pass);
         let egress = fixture.ledgers().egress;
         assert_eq!(egress.buffers, 4, "a reopened ENI keeps its ledgers");

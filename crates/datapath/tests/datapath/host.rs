@@ -3,9 +3,9 @@
 use std::process::Command;
 use std::{io, thread};
 
-use enid_abi::ObjectId;
+
 use enid_datapath::{Datapath, DatapathConfig, EniSettings};
-use enid_model::{EniNumber, Mtu};
+use enid_model::{EniNumber, Mtu, SecurityGroupId};
 
 use crate::frame::{self, Ipv4, Ipv6};
 
@@ -54,7 +54,7 @@ pub(crate) fn eni(number: u32) -> EniNumber {
 }
 
 /// What the programs are told of the ENI that frames are from by default.
-pub(crate) fn settings(number: EniNumber, groups: &[ObjectId]) -> EniSettings {
+pub(crate) fn settings(number: EniNumber, groups: &[SecurityGroupId]) -> EniSettings {
     EniSettings {
         ipv4: Some(Ipv4::default().source),
         ipv6: Some(Ipv6::default().source),

@@ -1,32 +1,20 @@
 //! Security groups in the maps.
 
-use aya::maps::{HashMap, Map, MapData};
-use enid_abi::{GroupPolicy, ObjectId, PeerKind, PolicyRule, map_name};
 use enid_datapath::Datapath;
+use enid_model::{Peer, Protocol, Rule, SecurityGroup, SecurityGroupId};
 
-use crate::host::BPF;
-
-pub(crate) fn open(_: &Datapath) -> ObjectId {
-    let anywhere = |kind| PolicyRule {
-        last: u16::MAX,
-        protocol: PolicyRule::ALL_PROTOCOLS,
-        kind: kind as u8,
-        ..PolicyRule::default()
+/// A group that lets everything in and out.
+pub(crate) fn open(datapath: &Datapath) -> SecurityGroupId {
+    let everything = || {
+        let rule = |peer| Rule { protocol: Protocol::All, ports: None, icmp: None, peer };
+        Peer::anywhere().map(rule).to_vec()
     };
-    let mut policy = GroupPolicy { counts: [2, 2], open: 0xff, ..GroupPolicy::default() };
-    for rules in &mut policy.rules {
-        rules[0] = anywhere(PeerKind::Ipv4);
-        rules[1] = anywhere(PeerKind::Ipv6);
-    }
-    let id = [7, 7];
-    set(id, policy);
-    id
-}
-
-pub(crate) fn set(id: ObjectId, policy: GroupPolicy) {
-    const SIZE: usize = size_of::<GroupPolicy>();
-    let data = MapData::from_pin(format!("{BPF}/enid/{}", map_name::GROUPS)).unwrap();
-    let mut map: HashMap<MapData, [u64; 2], [u8; SIZE]> = Map::HashMap(data).try_into().unwrap();
-    let bytes: [u8; SIZE] = unsafe { std::mem::transmute(policy) };
-    map.insert(id, bytes, 0).unwrap();
+    let group = SecurityGroup {
+        id: SecurityGroupId::random(),
+        name: "open".parse().unwrap(),
+        ingress: everything(),
+        egress: everything(),
+    };
+    datapath.set_group(&group).unwrap();
+    group.id
 }
