@@ -8,11 +8,12 @@ use enid_abi::{
     Address, ClassTag, Count, Direction, EniSlot, EniState, FlowCount, Ledger, MAX_GROUPS, ObjectId, Phase,
     Tick, slot_of,
 };
-use enid_model::{EniNumber, MacAddress, Mtu, TrafficClass};
+use enid_model::{EniNumber, IdleTimeouts, MacAddress, Mtu, SecurityGroupId, TrafficClass};
 
 use crate::Datapath;
 use crate::clock::Ticks;
 use crate::error::DatapathError;
+use crate::policy::MapId as _;
 
 /// What the programs are told of an ENI.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct EniSettings {
     /// Its IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
     /// Its security groups, at most [`MAX_GROUPS`]; further ones are left out.
-    pub groups: Vec<ObjectId>,
+    pub groups: Vec<SecurityGroupId>,
     /// How long a tracked TCP connection may be idle.
     pub tcp_established: Duration,
     /// How long UDP may be idle that was answered at most once.
@@ -57,31 +58,39 @@ impl EniSettings {
             ipv4: None,
             ipv6: None,
             groups: Vec::new(),
-            tcp_established: Duration::from_secs(432_000),
+            tcp_established: Duration::from_hours(120),
             udp: Duration::from_secs(30),
-            udp_stream: Duration::from_secs(180),
-            tcp_opening: Duration::from_secs(60),
+            udp_stream: Duration::from_mins(3),
+            tcp_opening: Duration::from_mins(1),
             tcp_closing: Duration::from_secs(10),
-            other: Duration::from_secs(600),
+            other: Duration::from_mins(10),
             flow_limit: u32::MAX,
+        }
+    }
+
+    /// The same, but for how long flows of the kinds that can be set for an ENI may be idle.
+    #[must_use]
+    pub fn with_idle_timeouts(self, timeouts: &IdleTimeouts) -> Self {
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        Self {
+            tcp_established: seconds(timeouts.tcp_established.seconds()),
+            udp: seconds(timeouts.udp.seconds()),
+            udp_stream: seconds(timeouts.udp_stream.seconds()),
+            ..self
         }
     }
 
     fn slot(&self, ticks: &Ticks) -> EniSlot {
         let mut groups = [ObjectId::default(); MAX_GROUPS];
         for (place, group) in groups.iter_mut().zip(&self.groups) {
-            *place = *group;
+            *place = group.object_id();
         }
-        let mut macs = [0; 12];
-        let both = self.mac.octets().into_iter().chain(MacAddress::ROUTER.octets());
-        for (place, octet) in macs.iter_mut().zip(both) {
-            *place = octet;
-        }
+        let [a, b, c, d, e, f] = self.mac.octets();
         EniSlot {
             number: self.number.get(),
             state: EniState::Open as u32,
-            macs,
-            mtu: u32::from(self.mtu.get()),
+            mac: [a, b, c, d, e, f, 0, 0],
+            mtu: self.mtu.get(),
             ipv4: self.ipv4.map_or(EniSlot::NO_ADDRESS, |address| words(address.to_ipv6_mapped())),
             ipv6: self.ipv6.map_or(EniSlot::NO_ADDRESS, words),
             idle: Phase::ALL.map(|phase| self.idle(phase, ticks)),
@@ -233,7 +242,7 @@ impl Datapath {
         Ok(self.enis.get(&index)?.unwrap_or_default())
     }
 
-    fn own_slot(&self, number: EniNumber) -> Result<EniSlot, DatapathError> {
+    pub(crate) fn own_slot(&self, number: EniNumber) -> Result<EniSlot, DatapathError> {
         let slot = self.slot(number)?;
         if slot.holds(number.get()) { Ok(slot) } else { Err(DatapathError::UnknownEni(number)) }
     }

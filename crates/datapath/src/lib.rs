@@ -15,26 +15,28 @@ mod load;
 mod map;
 mod object;
 mod pin;
+mod policy;
 mod sys;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
-use enid_abi::{
-    ClassTag, Clock, EniSlot, FlowCount, FlowValue, GroupPolicy, ListKey, MemberKey, ObjectId, PrefixRanges,
-    RefusalValue,
-};
+use enid_abi::{ClassTag, Clock, EniSlot, FlowCount, FlowValue, RefusalValue};
 
 pub use eni::{EniSettings, Ledgers};
-pub use enid_abi::{Bucket, Count, Direction, FlowKey, Interval, Ledger, Reason, RefusalKey};
+pub use enid_abi::{
+    Bucket, Count, Direction, FlowKey, GROUP_CAPACITY, Interval, LIST_CAPACITY, Ledger, Reason, RefusalKey,
+};
 pub use error::DatapathError;
 pub use flows::{FlowReading, FlowWindow};
 pub use load::{DatapathConfig, Forwarding};
+pub use policy::{DecidingRule, Member, Policy, PolicyAnswer, PolicyQuestion};
 
 use clock::Ticks;
 use grace::GracePeriod;
 use map::{Map, PerCpuMap};
+use policy::PolicyMaps;
 
 /// The programs, loaded, and their maps.
 #[derive(Debug)]
@@ -47,9 +49,7 @@ pub struct Datapath {
     refusals: Map<RefusalKey, RefusalValue>,
     flow_counts: Map<u32, FlowCount>,
     flows_deleted: Map<u32, u64>,
-    groups: Map<ObjectId, GroupPolicy>,
-    members: Map<MemberKey, u32>,
-    lists: Map<ListKey, PrefixRanges>,
+    policy: PolicyMaps,
     classes: Map<u64, ClassTag>,
     clock: Map<u32, Clock>,
     grace: GracePeriod,

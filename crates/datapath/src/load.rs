@@ -21,6 +21,7 @@ use crate::grace::GracePeriod;
 use crate::map::{Map, PerCpuMap};
 use crate::object::OBJECT;
 use crate::pin::{self, Shape};
+use crate::policy::PolicyMaps;
 
 /// How the data path is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,9 +141,11 @@ impl Datapath {
             refusals: Map::new(map_name::REFUSALS, map(&mut object, map_name::REFUSALS)?),
             flow_counts: Map::new(map_name::FLOW_COUNTS, map(&mut object, map_name::FLOW_COUNTS)?),
             flows_deleted: Map::new(map_name::FLOWS_DELETED, map(&mut object, map_name::FLOWS_DELETED)?),
-            groups: Map::new(map_name::GROUPS, map(&mut object, map_name::GROUPS)?),
-            members: Map::new(map_name::MEMBERS, map(&mut object, map_name::MEMBERS)?),
-            lists: Map::new(map_name::LISTS, map(&mut object, map_name::LISTS)?),
+            policy: PolicyMaps::new(
+                Map::new(map_name::GROUPS, map(&mut object, map_name::GROUPS)?),
+                Map::new(map_name::LISTS, map(&mut object, map_name::LISTS)?),
+                Map::new(map_name::MEMBERS, map(&mut object, map_name::MEMBERS)?),
+            ),
             classes: Map::new(map_name::CLASSES, map(&mut object, map_name::CLASSES)?),
             clock: Map::new(map_name::CLOCK, map(&mut object, map_name::CLOCK)?),
             grace: GracePeriod::new()?,

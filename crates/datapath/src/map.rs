@@ -70,8 +70,10 @@ impl<K: Plain, V: Plain> Map<K, V> {
     /// The kernel goes bucket by bucket, and an entry never leaves its bucket: one that is there from beginning to end
     /// is given exactly once, whatever comes and goes meanwhile.
     pub(crate) fn for_each(&self, each: &mut dyn FnMut(&K, &V)) -> Result<(), DatapathError> {
-        const BATCH: usize = 1024;
-        let (mut keys, mut values) = (vec![K::default(); BATCH], vec![V::default(); BATCH]);
+        // As many at a time as fit a buffer: elements of one map may be a thousand times those of another.
+        const BUFFER: usize = 256 * 1024;
+        let batch = (BUFFER / size_of::<(K, V)>()).clamp(8, 1024);
+        let (mut keys, mut values) = (vec![K::default(); batch], vec![V::default(); batch]);
         let (mut position, mut next) = (0_u32, 0_u32);
         let mut begun = false;
         loop {

@@ -11,6 +11,7 @@ use enid_netns::{Inventory, Namespace, NetnsError};
 use enid_store::TaskRecord;
 use tokio::runtime::Handle;
 
+use crate::forwarding::Choice;
 use crate::router::Router;
 use crate::tasks::{Tasks, has_its_namespace};
 use crate::uplink;
@@ -67,6 +68,7 @@ fn finding(subject: impl Into<String>, severity: Severity, detail: impl Into<Str
 #[derive(Debug)]
 pub(crate) struct Doctor {
     pub(crate) tasks: Arc<Tasks>,
+    pub(crate) forwarding: Choice,
     pub(crate) run_directory: PathBuf,
     pub(crate) bpf_directory: PathBuf,
     pub(crate) cgroup_directory: PathBuf,
@@ -77,6 +79,7 @@ impl Doctor {
     /// Everything that was looked at, the bad first. It blocks.
     pub(crate) fn examine(&self) -> Vec<Finding> {
         let mut findings = kernel(&kernel_release());
+        findings.push(self.forwarding());
         findings.push(self.run_directory());
         findings.push(file_system(&self.bpf_directory, BPF_FS, "bpf", "mount -t bpf bpf /sys/fs/bpf"));
         findings.push(if self.cgroup_directory.exists() {
@@ -95,6 +98,11 @@ impl Doctor {
             Severity::Ok => 2,
         });
         findings
+    }
+
+    fn forwarding(&self) -> Finding {
+        let severity = if self.forwarding.is_second_best { Severity::Warning } else { Severity::Ok };
+        finding("forwarding", severity, self.forwarding.why.clone())
     }
 
     fn run_directory(&self) -> Finding {
@@ -217,17 +225,16 @@ pub(crate) fn kernel_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-fn kernel(release: &str) -> Vec<Finding> {
+/// Its major and minor version, if the release begins with them.
+pub(crate) fn kernel_version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-    let version = match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
-        _ => {
-            return vec![finding(
-                "kernel",
-                Severity::Warning,
-                format!("{release} is not a version that can be read"),
-            )];
-        }
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+fn kernel(release: &str) -> Vec<Finding> {
+    let Some(version) = kernel_version(release) else {
+        let detail = format!("{release} is not a version that can be read");
+        return vec![finding("kernel", Severity::Warning, detail)];
     };
     let missing = |features: &[(&str, (u32, u32))], severity| {
         let missing = features.iter().filter(|(_, since)| version < *since);

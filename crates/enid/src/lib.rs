@@ -10,7 +10,9 @@ mod daemon;
 mod doctor;
 mod eni;
 mod error;
+mod forwarding;
 mod networks;
+mod policy;
 mod purge;
 mod reaper;
 mod router;
@@ -24,7 +26,8 @@ mod uplink;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use config::{
-    AggregationInterval, Config, ConfigError, EniConfig, FlowLogConfig, FlowTableConfig, Paths,
+    AggregationInterval, Config, ConfigError, EniConfig, FlowLogConfig, FlowTableConfig, ForwardingConfig,
+    ForwardingMode, Paths,
 };
 pub use daemon::{Daemon, Directories, StartError};
 pub use error::EnidError;

@@ -2,15 +2,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use enid_datapath::Datapath;
 use enid_model::{NetworkSpec, Networks, SecurityGroupId, Subnet, SubnetId, Vpc, VpcId};
 use enid_store::NetworkStore;
 
-use crate::{EnidError, lock};
+use crate::{EnidError, lock, policy};
 
-/// The declared networks, in memory and on disk.
+/// The declared networks, in memory and on disk, and in force.
 #[derive(Debug)]
 pub(crate) struct NetworkState {
     store: NetworkStore,
+    datapath: Arc<Datapath>,
     current: Mutex<Arc<Networks>>,
     /// Held by all who are about to use a VPC, a subnet or a group, and by one who is about to remove one.
     uses: RwLock<()>,
@@ -18,16 +20,12 @@ pub(crate) struct NetworkState {
 
 impl NetworkState {
     /// Takes up what was declared; the embedded default network if nothing ever was.
-    pub(crate) fn restore(store: NetworkStore) -> Result<Self, EnidError> {
-        if let Some(networks) = store.load::<Networks>()? {
-            return Ok(Self { store, current: Mutex::new(Arc::new(networks)), uses: RwLock::default() });
-        }
-        let (networks, changes) = Networks::default().apply(&NetworkSpec::embedded_default()?)?;
-        store.save(&networks)?;
-        for change in changes {
-            tracing::info!(%change, "declared the default network");
-        }
-        Ok(Self { store, current: Mutex::new(Arc::new(networks)), uses: RwLock::default() })
+    pub(crate) fn restore(store: NetworkStore, datapath: Arc<Datapath>) -> Result<Self, EnidError> {
+        let networks = match store.load::<Networks>()? {
+            Some(networks) => networks,
+            None => declare_default(&store)?,
+        };
+        Ok(Self { store, datapath, current: Mutex::new(Arc::new(networks)), uses: RwLock::default() })
     }
 
     /// Keeps what is declared from being removed, until the guard is dropped: for as long as it takes to use it where
@@ -70,6 +68,7 @@ impl NetworkState {
     ) -> Result<Vec<String>, EnidError> {
         let mut current = lock(&self.current);
         let (networks, changes) = current.apply(spec)?;
+        policy::check_room(&networks)?;
         if !dry_run && !changes.is_empty() {
             for vpc in networks.vpcs() {
                 match current.vpc_by_id(vpc.id) {
@@ -77,8 +76,7 @@ impl NetworkState {
                     _ => {}
                 }
             }
-            self.store.save(&networks)?;
-            *current = Arc::new(networks);
+            self.declare(&mut current, networks)?;
         }
         Ok(changes.iter().map(ToString::to_string).collect())
     }
@@ -104,8 +102,22 @@ impl NetworkState {
     ) -> Result<(), EnidError> {
         let mut current = lock(&self.current);
         let networks = change(&current)?;
-        self.store.save(&networks)?;
-        *current = Arc::new(networks);
-        Ok(())
+        self.declare(&mut current, networks)
     }
+
+    /// Stores what is declared from now on, and puts it in force.
+    fn declare(&self, current: &mut Arc<Networks>, networks: Networks) -> Result<(), EnidError> {
+        self.store.save(&networks)?;
+        let old = std::mem::replace(current, Arc::new(networks));
+        policy::follow(&self.datapath, &old, current).map_err(EnidError::NotInForce)
+    }
+}
+
+fn declare_default(store: &NetworkStore) -> Result<Networks, EnidError> {
+    let (networks, changes) = Networks::default().apply(&NetworkSpec::embedded_default()?)?;
+    store.save(&networks)?;
+    for change in changes {
+        tracing::info!(%change, "declared the default network");
+    }
+    Ok(networks)
 }

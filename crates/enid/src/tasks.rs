@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use enid_datapath::Datapath;
 use enid_model::{
-    Eni, EniId, EniNumber, MacAddress, Mtu, NamespaceId, PlatformVersion, SecurityGroupId, Subnet, Task,
-    TaskName, Vpc,
+    Eni, EniId, EniNumber, IdleTimeouts, MacAddress, Mtu, NamespaceId, PlatformVersion, SecurityGroupId,
+    Subnet, Task, TaskName, Vpc,
 };
 use enid_netns::{Namespace, NetnsError, remove_name_of};
 use enid_store::{RunStore, TaskRecord, TaskState};
@@ -22,7 +22,7 @@ use crate::eni::{self, TaskNamespace};
 use crate::networks::NetworkState;
 use crate::router::Routers;
 use crate::spares::Spares;
-use crate::{EnidError, lock};
+use crate::{EnidError, lock, policy};
 
 /// The most security groups that an ENI may have, as a VPC has it.
 const MAX_SECURITY_GROUPS: usize = 5;
@@ -51,6 +51,8 @@ pub(crate) struct Tasks {
     pub(crate) netns_directory: PathBuf,
     pub(crate) eni_capacity: u32,
     pub(crate) default_mtu: Mtu,
+    /// The most flow entries of an ENI.
+    pub(crate) flow_limit: u32,
     pub(crate) host_namespace: NamespaceId,
     pub(crate) state: Mutex<State>,
     pub(crate) busy: BusyNames,
@@ -165,6 +167,7 @@ impl Tasks {
             addresses,
             mtu,
             security_groups: groups,
+            idle_timeouts: IdleTimeouts::default(),
         };
         let task = Task {
             name: new.name.clone(),
@@ -180,7 +183,8 @@ impl Tasks {
             if !record.task.netns_adopted {
                 name(&namespace.namespace, &mut record)?;
             }
-            eni::create(&record.task.eni, &subnet, &router, &self.datapath, &mut namespace)?;
+            let flow_limit = self.flow_limit;
+            eni::create(&record.task.eni, &subnet, &router, &self.datapath, flow_limit, &mut namespace)?;
             record.state = TaskState::Ready;
             Ok(self.store.put_task(&record)?)
         });
@@ -235,6 +239,7 @@ impl Tasks {
         let router = self.routers.get(eni.vpc);
         let mut errors = Vec::new();
         errors.extend(eni::stop(eni, router.as_deref(), &self.datapath).err());
+        errors.extend(policy::leave(&self.datapath, eni).err().map(EnidError::from));
         errors.extend(remove_name(&record).err().map(EnidError::from));
         for error in &errors {
             tracing::error!(task = %record.task.name, eni = %eni.id, %error, "deleting a task met an error and went on");
@@ -259,7 +264,7 @@ impl Tasks {
                         // The pinned maps were removed meanwhile: what passed before is not in any ledger.
                         tracing::warn!(task = %record.task.name, eni = %eni.id, "the ENI's counts are gone, and begin anew");
                     }
-                    self.datapath.open_eni(&eni::settings(eni))?;
+                    self.datapath.open_eni(&eni::settings(eni, self.flow_limit))?;
                     Ok(eni::upgrade(eni.number, &router, &self.datapath)?)
                 });
             if let Err(error) = upgraded {

@@ -56,6 +56,10 @@ impl Inventory {
         Ok(Self { handle, connection: tokio::spawn(connection) })
     }
 
+    pub(crate) fn handle(&self) -> &rtnetlink::Handle {
+        &self.handle
+    }
+
     /// All links of a namespace, for a thread that may block, beside a runtime.
     ///
     /// # Errors
@@ -69,10 +73,6 @@ impl Inventory {
     pub(crate) fn open_beside(namespace: &Namespace, runtime: &Handle) -> Result<Self, NetnsError> {
         let _in_runtime = runtime.enter();
         Self::open(namespace)
-    }
-
-    pub(crate) const fn handle(&self) -> &rtnetlink::Handle {
-        &self.handle
     }
 
     /// All links of the namespace.

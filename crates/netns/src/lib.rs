@@ -10,6 +10,7 @@ mod netlink;
 mod pair;
 mod request;
 pub mod sysctl;
+mod way;
 
 pub use error::NetnsError;
 pub use inventory::{Inventory, Link, LinkStatistics};
@@ -17,3 +18,4 @@ pub use namespace::{Namespace, prepare_directory, remove_name_of, unmount};
 pub use netlink::{Netlink, NetlinkError};
 pub use pair::VethPair;
 pub use request::{Hook, LinkEnd, Request, RouteKind};
+pub use way::Way;

@@ -2,12 +2,14 @@
 //! These need root and fail without it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 
 use enid_model::{MacAddress, Mtu};
-use enid_netns::{Inventory, LinkEnd, Namespace, Netlink, NetnsError, Request, RouteKind, sysctl, unmount};
+use enid_netns::{
+    Inventory, LinkEnd, Namespace, Netlink, NetnsError, Request, RouteKind, Way, sysctl, unmount,
+};
 
 const INDEX: u32 = 1_000_001;
 
@@ -209,6 +211,52 @@ fn both_ends_of_a_pair_are_counted_wherever_the_other_is() {
     });
     drop((task, server));
     assert!((0..1_000).any(|_| is_mirrored()));
+}
+
+#[test]
+fn the_way_of_a_packet_is_the_kernels_and_the_last_resort_comes_last() {
+    let mut router = Named::new("way-router");
+    let task = Named::new("way-task");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_io().build().unwrap();
+    let address = |text: &str| text.parse::<IpAddr>().unwrap();
+    let route = |destination: &str, prefix, kind| Request::Route {
+        destination: address(destination),
+        prefix,
+        kind,
+        source: None,
+    };
+    router.run(|| {
+        sysctl::set("ipv4/ip_forward", "1").unwrap();
+        sysctl::set("ipv6/conf/all/forwarding", "1").unwrap();
+        sysctl::set("ipv4/conf/all/rp_filter", "0").unwrap();
+        sysctl::set("ipv4/conf/default/rp_filter", "0").unwrap();
+    });
+    let up = [veth(&task), Request::Up { index: 1 }, Request::Up { index: INDEX }];
+    router.netlink.send(&up).unwrap();
+    let way = |destination: &str| {
+        let source = if destination.contains(':') { "fd00::5" } else { "10.0.0.5" };
+        Way::find(&router.namespace, runtime.handle(), INDEX, address(source), address(destination)).unwrap()
+    };
+    let mut netlink = router.run(|| Netlink::open().unwrap());
+    for (own, host, network, beyond) in
+        [("10.0.0.1", "10.0.0.9", "10.0.0.0", "192.0.2.1"), ("fd00::1", "fd00::9", "fd00::", "2001:db8::1")]
+    {
+        let (alone, block) = if own.contains(':') { (128, 64) } else { (32, 24) };
+        let everywhere = if own.contains(':') { "::" } else { "0.0.0.0" };
+        let requests = [
+            Request::Address { index: 1, address: address(own), prefix: alone },
+            route(host, alone, RouteKind::Device(INDEX)),
+            route(network, block, RouteKind::Unreachable),
+            route(everywhere, 0, RouteKind::LastResort),
+        ];
+        netlink.send(&requests).unwrap();
+        assert_eq!([own, host, network, beyond].map(way), [Way::Own, Way::Link(INDEX), Way::None, Way::None]);
+        // Beside the last resort, whichever comes first.
+        netlink.send(&[route(everywhere, 0, RouteKind::Device(INDEX))]).unwrap();
+        assert_eq!(way(beyond), Way::Link(INDEX));
+        netlink.send(&[route(everywhere, 0, RouteKind::LastResort)]).unwrap();
+        assert_eq!(way(beyond), Way::Link(INDEX));
+    }
 }
 
 #[test]

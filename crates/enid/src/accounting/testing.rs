@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use enid_datapath::{Direction, FlowKey, FlowReading, FlowWindow, Interval};
 use enid_model::{
-    Eni, EniAddresses, EniId, EniNumber, MacAddress, Mtu, PlatformVersion, Subnet, SubnetId, Task,
-    TrafficClass, VpcId,
+    Eni, EniAddresses, EniId, EniNumber, IdleTimeouts, MacAddress, Mtu, PlatformVersion, Subnet, SubnetId,
+    Task, TrafficClass, VpcId,
 };
 
 use super::registry::Registry;
@@ -70,6 +70,7 @@ pub(super) fn registry(count: u32) -> (Registry, Vec<EniId>) {
             addresses: EniAddresses { ipv4: None, ipv6: None },
             mtu: Mtu::JUMBO,
             security_groups: Vec::new(),
+            idle_timeouts: IdleTimeouts::default(),
         };
         let task = Task {
             name: "web".parse().unwrap(),
