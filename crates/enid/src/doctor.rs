@@ -11,10 +11,11 @@ use enid_netns::{Inventory, Namespace, NetnsError};
 use enid_store::TaskRecord;
 use tokio::runtime::Handle;
 
+use crate::accounting::FlowTable;
 use crate::forwarding::Choice;
 use crate::router::Router;
 use crate::tasks::{Tasks, has_its_namespace};
-use crate::uplink;
+use crate::{EnidError, uplink};
 
 /// What the programs and the set-up need of a kernel, each with the version that brought it.
 const NEEDS: [(&str, (u32, u32)); 6] = [
@@ -87,6 +88,7 @@ impl Doctor {
         } else {
             finding("cgroup2", Severity::Failure, format!("{} is not there", self.cgroup_directory.display()))
         });
+        findings.push(flow_table(self.tasks.accounting.flow_table()));
         findings.extend(self.nftables());
         findings.extend(self.uplink());
         findings.extend(self.uplinks());
@@ -220,6 +222,20 @@ impl Doctor {
     }
 }
 
+/// New flows beyond the table are policed and counted, and are in no record.
+fn flow_table(table: Result<FlowTable, EnidError>) -> Finding {
+    let (entries, capacity) = match table {
+        Ok(FlowTable { entries, capacity }) => (entries, u64::from(capacity)),
+        Err(error) => return finding("flow table", Severity::Failure, error.to_string()),
+    };
+    let in_use = format!("{entries} of {capacity} entries in use");
+    if entries < capacity - capacity / 10 {
+        return finding("flow table", Severity::Ok, in_use);
+    }
+    let remedy = "new flows will be in no record; raise `capacity` under [flow_table] once no task is left";
+    finding("flow table", Severity::Warning, format!("{in_use}: {remedy}"))
+}
+
 /// The kernel's release, as `uname -r` prints it.
 pub(crate) fn kernel_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
@@ -281,6 +297,15 @@ fn file_system(path: &Path, magic: i64, kind: &str, remedy: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flow_table_is_said_to_be_full_before_it_is() {
+        let severity = |entries| flow_table(Ok(FlowTable { entries, capacity: 1_000 })).severity;
+        assert_eq!(
+            [0, 899, 900, 1_000].map(severity),
+            [Severity::Ok, Severity::Ok, Severity::Warning, Severity::Warning]
+        );
+    }
 
     #[test]
     fn each_missing_feature_is_named_with_its_version() {
