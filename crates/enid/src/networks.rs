@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use enid_model::{NetworkSpec, Networks, SecurityGroupId, Subnet, SubnetId, Vpc, VpcId};
+use enid_model::{
+    Change, Cidr, ListUpdate, NetworkSpec, Networks, PrefixListId, RuleSpec, SecurityGroupId, Subnet,
+    SubnetId, Vpc, VpcId,
+};
 use enid_store::NetworkStore;
 
 use crate::{EnidError, lock};
@@ -68,44 +71,86 @@ impl NetworkState {
         dry_run: bool,
         update: impl Fn(&Vpc, &Vpc) -> Result<(), EnidError>,
     ) -> Result<Vec<String>, EnidError> {
-        let mut current = lock(&self.current);
-        let (networks, changes) = current.apply(spec)?;
-        if !dry_run && !changes.is_empty() {
-            for vpc in networks.vpcs() {
-                match current.vpc_by_id(vpc.id) {
-                    Some(old) if old != vpc => update(old, vpc)?,
-                    _ => {}
+        self.change(dry_run, |current| {
+            let (networks, changes) = current.apply(spec)?;
+            if !dry_run {
+                for vpc in networks.vpcs() {
+                    match current.vpc_by_id(vpc.id) {
+                        Some(old) if old != vpc => update(old, vpc)?,
+                        _ => {}
+                    }
                 }
             }
-            self.store.save(&networks)?;
-            *current = Arc::new(networks);
-        }
-        Ok(changes.iter().map(ToString::to_string).collect())
+            Ok((networks, changes))
+        })
+    }
+
+    /// Changes a security group's rules, and says what changed.
+    pub(crate) fn update_security_group(
+        &self,
+        wanted: &str,
+        ingress: &ListUpdate<RuleSpec>,
+        egress: &ListUpdate<RuleSpec>,
+        dry_run: bool,
+    ) -> Result<Vec<String>, EnidError> {
+        self.change(dry_run, |current| {
+            let (_, group) = current.security_group(wanted)?;
+            Ok(current.update_security_group(group.id, ingress, egress)?)
+        })
+    }
+
+    /// Changes a prefix list's entries, and says what changed.
+    pub(crate) fn update_prefix_list(
+        &self,
+        wanted: &str,
+        entries: &ListUpdate<Cidr>,
+        dry_run: bool,
+    ) -> Result<Vec<String>, EnidError> {
+        self.change(dry_run, |current| {
+            let (_, list) = current.prefix_list(wanted)?;
+            Ok(current.update_prefix_list(list.id, entries)?)
+        })
     }
 
     /// Removes a VPC with all that is in it.
     pub(crate) fn remove_vpc(&self, id: VpcId) -> Result<(), EnidError> {
-        self.replace(|current| Ok(current.remove_vpc(id)?.0))
+        self.change(false, |current| Ok(current.remove_vpc(id)?)).map(drop)
     }
 
     /// Removes a subnet.
     pub(crate) fn remove_subnet(&self, id: SubnetId) -> Result<(), EnidError> {
-        self.replace(|current| Ok(current.remove_subnet(id)?.0))
+        self.change(false, |current| Ok(with_one(current.remove_subnet(id)?))).map(drop)
     }
 
     /// Removes a security group.
     pub(crate) fn remove_security_group(&self, id: SecurityGroupId) -> Result<(), EnidError> {
-        self.replace(|current| Ok(current.remove_security_group(id)?.0))
+        self.change(false, |current| Ok(with_one(current.remove_security_group(id)?))).map(drop)
     }
 
-    fn replace(
-        &self,
-        change: impl FnOnce(&Networks) -> Result<Networks, EnidError>,
-    ) -> Result<(), EnidError> {
-        let mut current = lock(&self.current);
-        let networks = change(&current)?;
-        self.store.save(&networks)?;
-        *current = Arc::new(networks);
-        Ok(())
+    /// Removes a prefix list.
+    pub(crate) fn remove_prefix_list(&self, id: PrefixListId) -> Result<(), EnidError> {
+        self.change(false, |current| Ok(with_one(current.remove_prefix_list(id)?))).map(drop)
     }
+
+    /// The one way in which what is in force becomes another, one change after the other.
+    fn change(
+        &self,
+        dry_run: bool,
+        change: impl FnOnce(&Networks) -> Result<(Networks, Vec<Change>), EnidError>,
+    ) -> Result<Vec<String>, EnidError> {
+        let mut current = lock(&self.current);
+        let (networks, changes) = change(&current)?;
+        if !dry_run && !changes.is_empty() {
+            self.store.save(&networks)?;
+            *current = Arc::new(networks);
+            for change in &changes {
+                tracing::info!(%change, "changed the network");
+            }
+        }
+        Ok(changes.iter().map(ToString::to_string).collect())
+    }
+}
+
+fn with_one((networks, change): (Networks, Change)) -> (Networks, Vec<Change>) {
+    (networks, vec![change])
 }
