@@ -29,9 +29,12 @@ commands!(
 ///
 /// Replaces the entries, or takes some away and adds others. Every rule that refers to the list changes with it.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(
+    override_usage = "enictl prefix-list update [OPTIONS] <PREFIX-LIST> <CHANGE>...",
+    after_help = "Example:
   enictl prefix-list update shop/corporate --add 192.0.2.0/24 2001:db8::/32 --remove 198.51.100.0/24
-  enictl prefix-list update corporate --vpc shop --entries 192.0.2.0/24 --dry-run")]
+  enictl prefix-list update corporate --vpc shop --entries 192.0.2.0/24 --dry-run"
+)]
 pub(crate) struct Update {
     /// The list: its id, `vpc/name`, or its name if no other VPC has one of that name
     #[arg(value_name = "PREFIX-LIST")]
@@ -48,6 +51,7 @@ pub(crate) struct Update {
 
 /// What to do with the entries; at least one thing.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Changes")]
 #[group(required = true, multiple = true)]
 struct Changes {
     /// Replace the entries by these; by none without a CIDR

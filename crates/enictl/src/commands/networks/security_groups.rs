@@ -29,15 +29,18 @@ commands!(
 /// Replaces the rules of a direction, or takes some away and adds others. New flows meet the new rules at once; a
 /// tracked flow outlives its rule.
 #[derive(Debug, Args)]
-#[command(after_help = "A RULE is
-  tcp:PORTS:PEER, udp:PORTS:PEER               ports as 443, 8000-8080 or all
+#[command(
+    override_usage = "enictl security-group update [OPTIONS] <GROUP> <CHANGE>...",
+    after_help = "A RULE is
+  tcp:PORTS:PEER, udp:PORTS:PEER                  ports as 443, 8000-8080 or all
   icmp:TYPE[/CODE]:PEER, icmpv6:TYPE[/CODE]:PEER  as 8/0, echo-request or all
-  all:PEER, PROTOCOL:PEER                      of every protocol, or by name or number
+  all:PEER, PROTOCOL:PEER                         every protocol, or one by name or number
 and a PEER is a CIDR, sg=GROUP or pl=PREFIX-LIST of the same VPC.
 
 Example:
   enictl security-group update shop/web --add-ingress tcp:443:10.0.0.0/16 icmp:8/0:0.0.0.0/0 --remove-ingress all:sg=web
-  enictl security-group update web --vpc shop --ingress tcp:443:pl=corporate --egress --dry-run")]
+  enictl security-group update web --vpc shop --ingress tcp:443:pl=corporate --egress --dry-run"
+)]
 pub(crate) struct Update {
     /// The group: its id, `vpc/name`, or its name if no other VPC has one of that name
     #[arg(value_name = "GROUP")]
@@ -54,6 +57,7 @@ pub(crate) struct Update {
 
 /// What to do with the rules; at least one thing.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Changes")]
 #[group(required = true, multiple = true)]
 struct Rules {
     /// Let this reach members and nothing else; nothing without a RULE
