@@ -22,8 +22,10 @@ pub struct EniSlot {
     pub number: u32,
     /// An [`EniState`].
     pub state: u32,
-    /// The first 12 bytes of every frame that is delivered to it: its MAC, then the router's.
-    pub macs: [u8; 12],
+    /// Its MAC, and two bytes of zeroes: a program loads a word.
+    pub mac: [u8; 8],
+    /// Zero.
+    pub padding: u32,
     /// Its MTU.
     pub mtu: u32,
     /// Its IPv4 address, mapped into IPv6; [`EniSlot::NO_ADDRESS`] if it has none.

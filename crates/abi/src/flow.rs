@@ -218,8 +218,8 @@ pub struct FlowValue {
     pub target_class: u8,
     /// Bits of [`FlowValue::UNTRACKED_SENDER`] and its like.
     pub bits: u8,
-    /// Zero.
-    pub reserved: u32,
+    /// When `keep` was set. It counts from then on: an entry never expires by a moment that is past already.
+    pub changed: Tick,
     /// By [`Interval::window`].
     pub windows: [Window; 2],
 }
@@ -238,6 +238,8 @@ impl FlowValue {
     pub const RESET: u8 = 8;
     /// The flow answers another: the other side began.
     pub const ANSWER: u8 = 16;
+    /// An ICMP request was seen, so that a reply may come.
+    pub const REQUESTED: u8 = 32;
 
     /// When the last packet came.
     #[inline(always)]
@@ -257,7 +259,8 @@ impl FlowValue {
     /// nowhere. Once every program has the same beginning, none will ever write to an entry that has expired by it.
     #[inline(always)]
     pub const fn is_expired(&self, began: Tick) -> bool {
-        is_over(began, self.last(), self.keep)
+        let last = self.last();
+        is_over(began, if is_over(self.changed, last, 0) { self.changed } else { last }, self.keep)
     }
 }
 

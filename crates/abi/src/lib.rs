@@ -31,7 +31,7 @@ pub use plain::Plain;
 pub use policy::{
     Address, GROUP_CAPACITY, GroupPolicy, Judgement, LIST_CAPACITY, ListKey, MAX_GROUPS, MAX_RANGES,
     MAX_RULES, Match, MemberKey, ObjectId, PeerKind, Policies, PolicyPacket, PolicyRule, PrefixRanges,
-    first_match, is_match, judge, open_bit,
+    RangeSearch, is_match, judge, open_bit,
 };
 pub use reason::Reason;
 

@@ -10,6 +10,8 @@ pub const MAX_GROUPS: usize = 5;
 pub const MAX_RULES: usize = 60;
 /// The most ranges of a prefix list in a family: one for each of its entries.
 pub const MAX_RANGES: usize = 1000;
+/// Places for them: a power of two, so that programs can mask.
+const RANGE_PLACES: usize = 1024;
 /// The most prefix lists of a host.
 pub const LIST_CAPACITY: u32 = 1024;
 /// The most security groups of a host.
@@ -148,7 +150,7 @@ pub struct PrefixRanges {
     /// How many ranges there are.
     pub count: u64,
     /// First and last address of each.
-    pub ranges: [[[u64; 2]; 2]; MAX_RANGES],
+    pub ranges: [[[u64; 2]; 2]; RANGE_PLACES],
 }
 
 // SAFETY: `#[repr(C)]`, words only.
@@ -157,35 +159,62 @@ unsafe impl Plain for PrefixRanges {}
 #[allow(clippy::large_stack_arrays, reason = "what a map's value is, is put together in place")]
 impl Default for PrefixRanges {
     fn default() -> Self {
-        Self { count: 0, ranges: [[[0; 2]; 2]; MAX_RANGES] }
+        Self { count: 0, ranges: [[[0; 2]; 2]; RANGE_PLACES] }
     }
 }
 
+/// Where a search in ranges has come to.
+#[derive(Debug, Clone, Copy)]
+pub struct RangeSearch {
+    /// The address, as a number.
+    address: [u64; 2],
+    /// The first range that may have it.
+    low: u64,
+    /// The first that can't, from there on.
+    high: u64,
+    /// Whether it was found.
+    pub is_found: bool,
+}
+
 impl PrefixRanges {
-    /// Whether an address is in one of the ranges: a binary search.
+    /// The most steps that a search takes.
+    pub const STEPS: u32 = usize::BITS - MAX_RANGES.leading_zeros();
+
+    /// Begins to search for an address.
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation, reason = "a count of at most 1,000")]
-    #[allow(clippy::manual_midpoint, reason = "two numbers of at most 1,000 do not overflow")]
-    pub fn contains(&self, address: Address) -> bool {
-        const STEPS: u32 = usize::BITS - MAX_RANGES.leading_zeros();
+    pub const fn search(&self, address: Address) -> RangeSearch {
         let address = [u64::from_be(address[0]), u64::from_be(address[1])];
-        let (mut low, mut high) = (0_usize, self.count as usize);
-        for _ in 0..STEPS {
-            let middle = (low + high) / 2;
-            // Also what the verifier knows of `middle`.
-            let Some(range) = self.ranges.get(middle) else { return false };
-            if low >= high {
-                return false;
-            }
-            if is_less(address, range[0]) {
-                high = middle;
-            } else if is_less(range[1], address) {
-                low = middle + 1;
-            } else {
-                return true;
-            }
+        RangeSearch { address, low: 0, high: self.count, is_found: false }
+    }
+
+    /// One step of a binary search; says whether it was the last.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "masked")]
+    #[allow(clippy::indexing_slicing, reason = "masked")]
+    #[allow(clippy::manual_midpoint, reason = "two numbers of at most 1,000 do not overflow")]
+    pub const fn step(&self, search: &mut RangeSearch) -> bool {
+        if search.low >= search.high {
+            return true;
+        }
+        let middle = (search.low + search.high) / 2;
+        // The verifier does not know that the middle has a place; it can follow a mask.
+        let range = &self.ranges[middle as usize & (RANGE_PLACES - 1)];
+        if is_less(search.address, range[0]) {
+            search.high = middle;
+        } else if is_less(range[1], search.address) {
+            search.low = middle + 1;
+        } else {
+            search.is_found = true;
+            return true;
         }
         false
+    }
+
+    /// Whether an address is in one of the ranges.
+    pub const fn contains(&self, address: Address) -> bool {
+        let mut search = self.search(address);
+        while !self.step(&mut search) {}
+        search.is_found
     }
 }
 
@@ -225,6 +254,26 @@ pub trait Policies {
     fn is_member(&self, key: &MemberKey) -> bool;
     /// Whether a prefix list has an address.
     fn is_listed(&self, key: &ListKey, address: Address) -> bool;
+
+    /// The first compiled rule of a group that is for a packet. `found` gets its index as its author wrote it.
+    ///
+    /// Programs override this, as they need another kind of loop.
+    fn first_match(&self, policy: &GroupPolicy, packet: &PolicyPacket, found: &mut u8) -> Match
+    where
+        Self: Sized,
+    {
+        let direction = usize::from(packet.direction & 1);
+        let (Some(count), Some(rules)) = (policy.counts.get(direction), policy.rules.get(direction)) else {
+            return Match::None;
+        };
+        for rule in rules.iter().take(*count as usize) {
+            if is_match(rule, packet, self) {
+                *found = rule.index;
+                return Match::of(rule);
+            }
+        }
+        Match::None
+    }
 }
 
 /// How a group's rules judge a packet.
@@ -239,28 +288,12 @@ pub enum Match {
     Everywhere = 2,
 }
 
-/// The first compiled rule of a group that is for a packet. `found` gets its index as its author wrote it.
-#[inline(always)]
-pub fn first_match(
-    policy: &GroupPolicy,
-    packet: &PolicyPacket,
-    policies: &impl Policies,
-    found: &mut u8,
-) -> Match {
-    let direction = usize::from(packet.direction & 1);
-    let (Some(count), Some(rules)) = (policy.counts.get(direction), policy.rules.get(direction)) else {
-        return Match::None;
-    };
-    for (place, rule) in rules.iter().enumerate() {
-        if place >= *count as usize {
-            break;
-        }
-        if is_match(rule, packet, policies) {
-            *found = rule.index;
-            return if rule.is_everywhere() { Match::Everywhere } else { Match::Tracked };
-        }
+impl Match {
+    /// What it is if this rule is for the packet.
+    #[inline(always)]
+    pub const fn of(rule: &PolicyRule) -> Self {
+        if rule.is_everywhere() { Self::Everywhere } else { Self::Tracked }
     }
-    Match::None
 }
 
 /// Whether a rule is for a packet.
@@ -322,7 +355,7 @@ pub fn judge(
         let answer = policies.with_group(id, |group| {
             open |= group.open;
             // What is found already can only be bettered by a rule for everywhere.
-            first_match(group, packet, policies, &mut rule)
+            policies.first_match(group, packet, &mut rule)
         });
         let matched = answer.unwrap_or(Match::None);
         if matched as u32 > judgement.matched as u32 {

@@ -85,15 +85,11 @@ impl EniSettings {
         for (place, group) in groups.iter_mut().zip(&self.groups) {
             *place = group.object_id();
         }
-        let mut macs = [0; 12];
-        let both = self.mac.octets().into_iter().chain(MacAddress::ROUTER.octets());
-        for (place, octet) in macs.iter_mut().zip(both) {
-            *place = octet;
-        }
+        let [a, b, c, d, e, f] = self.mac.octets();
         EniSlot {
             number: self.number.get(),
             state: EniState::Open as u32,
-            macs,
+            mac: [a, b, c, d, e, f, 0, 0],
             mtu: self.mtu.get(),
             ipv4: self.ipv4.map_or(EniSlot::NO_ADDRESS, |address| words(address.to_ipv6_mapped())),
             ipv6: self.ipv6.map_or(EniSlot::NO_ADDRESS, words),
