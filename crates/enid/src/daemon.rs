@@ -230,6 +230,10 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
     tasks.upgrade();
     for record in leftovers {
         tracing::warn!(task = %record.task.name, eni = %record.task.eni.id, state = ?record.state, "taking away what is left of a task");
+        // What it has counted last may be in no record yet.
+        if let Some((_, subnet)) = tasks.networks.subnet_by_id(record.task.eni.subnet) {
+            tasks.accounting.register(&record.task, &subnet);
+        }
         tasks.dismantle(record);
     }
     let doctor = Arc::new(Doctor {

@@ -168,6 +168,52 @@ fn the_inventory_lists_links_and_knows_what_is_gone() {
 }
 
 #[test]
+fn both_ends_of_a_pair_are_counted_wherever_the_other_is() {
+    let mut router = Named::new("pair-router");
+    let mut task = Named::new("pair-task");
+    let elsewhere = Named::new("pair-elsewhere");
+    let address = |last| Ipv4Addr::new(10, 0, 0, last).into();
+    let up = |last| {
+        let own = Request::Address { index: INDEX, address: address(last), prefix: 32 };
+        let kind = RouteKind::Device(INDEX);
+        let other = Request::Route { destination: address(6 - last), prefix: 32, kind, source: None };
+        [own, Request::Up { index: INDEX }, other]
+    };
+    router.netlink.send(&[veth(&task)]).unwrap();
+    router.netlink.send(&up(1)).unwrap();
+    task.netlink.send(&up(5)).unwrap();
+    let server = task.run(|| UdpSocket::bind("10.0.0.5:7").unwrap());
+    let client = router.run(|| UdpSocket::bind("10.0.0.1:0").unwrap());
+    for _ in 0..3 {
+        client.send_to(&[1; 100], "10.0.0.5:7").unwrap();
+        server.recv(&mut [0; 100]).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let pairs = |index: u32| {
+        Inventory::list_pairs(&router.namespace, runtime.handle(), |found| found == index).unwrap()
+    };
+    // What one end sends the other receives. The kernel may send something of its own between the two questions.
+    let is_mirrored = || {
+        let pair = pairs(INDEX).pop().unwrap();
+        let (near, far) = (pair.near, pair.far.unwrap());
+        assert!(near.tx_packets >= 3 && near.tx_bytes >= 3 * 142, "{pair:?}");
+        (far.rx_packets, far.rx_bytes, far.tx_packets, far.tx_bytes)
+            == (near.tx_packets, near.tx_bytes, near.rx_packets, near.rx_bytes)
+    };
+    assert!((0..1_000).any(|_| is_mirrored()));
+    assert_eq!(pairs(INDEX + 1), []);
+
+    // Moved on, and its old namespace gone.
+    let fd = format!("/proc/{}/fd/{}", std::process::id(), elsewhere.namespace.as_fd().as_raw_fd());
+    task.run(|| {
+        let moved = std::process::Command::new("ip").args(["link", "set", "eth0", "netns", &fd]).status();
+        assert!(moved.unwrap().success());
+    });
+    drop((task, server));
+    assert!((0..1_000).any(|_| is_mirrored()));
+}
+
+#[test]
 fn the_way_of_a_packet_is_the_kernels_and_the_last_resort_comes_last() {
     let mut router = Named::new("way-router");
     let task = Named::new("way-task");
