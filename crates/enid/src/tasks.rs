@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use enid_datapath::Datapath;
 use enid_model::{
-    Eni, EniId, EniNumber, IdleTimeouts, MacAddress, Mtu, NamespaceId, PlatformVersion, SecurityGroupId,
-    Subnet, Task, TaskName, Vpc,
+    Eni, EniId, EniNumber, IdleTimeouts, MAX_SECURITY_GROUPS, MacAddress, Mtu, NamespaceId, PlatformVersion,
+    SecurityGroupId, Subnet, Task, TaskName, Vpc,
 };
 use enid_netns::{Namespace, NetnsError, remove_name_of};
 use enid_store::{RunStore, TaskRecord, TaskState};
@@ -24,9 +24,6 @@ use crate::router::Routers;
 use crate::spares::Spares;
 use crate::{EnidError, lock, policy};
 
-/// The most security groups that an ENI may have, as a VPC has it.
-const MAX_SECURITY_GROUPS: usize = 5;
-
 /// What a creator asks for, parsed.
 #[derive(Debug)]
 pub(crate) struct NewTask {
@@ -37,6 +34,7 @@ pub(crate) struct NewTask {
     pub(crate) mtu: Option<Mtu>,
     pub(crate) platform_version: PlatformVersion,
     pub(crate) netns: Option<PathBuf>,
+    pub(crate) idle_timeouts: IdleTimeouts,
 }
 
 /// The tasks of this host.
@@ -167,7 +165,7 @@ impl Tasks {
             addresses,
             mtu,
             security_groups: groups,
-            idle_timeouts: IdleTimeouts::default(),
+            idle_timeouts: new.idle_timeouts,
         };
         let task = Task {
             name: new.name.clone(),
@@ -377,6 +375,12 @@ fn difference(
     }
     if eni.mtu != mtu {
         return Some(format!("MTU {}", eni.mtu));
+    }
+    if eni.idle_timeouts != new.idle_timeouts {
+        let IdleTimeouts { tcp_established, udp, udp_stream } = eni.idle_timeouts;
+        return Some(format!(
+            "idle timeouts {tcp_established} s (TCP), {udp} s (UDP), {udp_stream} s (UDP stream)"
+        ));
     }
     if task.platform_version != new.platform_version {
         return Some(format!("platform version {}", task.platform_version));

@@ -27,5 +27,6 @@ mod networks;
 mod purge;
 mod refused;
 mod restart;
+mod security_groups;
 mod storm;
 mod uplink;
