@@ -49,8 +49,12 @@ pub struct HostOptions {
     pub format: Option<String>,
     /// The most flow entries.
     pub flow_capacity: u32,
+    /// The most refused flows that are told apart.
+    pub refusal_capacity: u32,
     /// The most ENIs; a power of two.
     pub eni_capacity: u32,
+    /// Who forwards between ENIs: `auto`, `direct` or `kernel`.
+    pub forwarding: &'static str,
     /// The size of the file system that holds the run directory; where absent it is not of its own.
     pub run_bytes: Option<u64>,
     /// The same of the state directory.
@@ -64,7 +68,9 @@ impl Default for HostOptions {
             interval_seconds: 600,
             format: None,
             flow_capacity: 4096,
+            refusal_capacity: 65_536,
             eni_capacity: 256,
+            forwarding: "auto",
             run_bytes: None,
             state_bytes: None,
         }
@@ -75,11 +81,14 @@ impl HostOptions {
     fn config(&self, directory: &HostDirectory) -> String {
         let format = self.format.as_ref().map(|format| format!("format = '{format}'\n"));
         format!(
-            "[flow_log]\naggregation_interval_seconds = {}\n{}[flow_table]\ncapacity = {}\n[eni]\ncapacity = {}\n\
+            "[flow_log]\naggregation_interval_seconds = {}\n{}[flow_table]\ncapacity = {}\nrefusal_capacity = {}\n\
+             [forwarding]\nmode = '{}'\n[eni]\ncapacity = {}\n\
              [paths]\nnetns = '{}'\nbpf = '{}'\ncgroup = '{}'\n",
             self.interval_seconds,
             format.unwrap_or_default(),
             self.flow_capacity,
+            self.refusal_capacity,
+            self.forwarding,
             self.eni_capacity,
             directory.netns().display(),
             directory.bpf().display(),
