@@ -31,7 +31,7 @@ pub use enid_abi::{
 pub use error::DatapathError;
 pub use flows::{FlowReading, FlowWindow};
 pub use load::{DatapathConfig, Forwarding};
-pub use policy::{DecidingRule, Member, Policy, PolicyAnswer, PolicyQuestion};
+pub use policy::{DecidingRule, FiveTuple, Member, Policy, PolicyAnswer, PolicyQuestion};
 
 use clock::Ticks;
 use grace::GracePeriod;

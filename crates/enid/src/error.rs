@@ -56,6 +56,9 @@ pub enum EnidError {
         /// The text as given.
         value: String,
     },
+    /// What is to be explained is no packet.
+    #[error("{0}")]
+    NotAPacket(&'static str),
     /// An address may not be given to an ENI.
     #[error("{address} can't be an ENI's address in subnet {subnet}: {refusal}")]
     Address {
@@ -226,6 +229,7 @@ impl EnidError {
             Self::Value(_)
             | Self::NetworkFile(_)
             | Self::NotAnAddress { .. }
+            | Self::NotAPacket(_)
             | Self::Address { .. }
             | Self::TooManySecurityGroups { .. }
             | Self::NetnsNotATasks(_)

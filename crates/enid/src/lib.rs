@@ -10,6 +10,7 @@ mod daemon;
 mod doctor;
 mod eni;
 mod error;
+mod explain;
 mod forwarding;
 mod networks;
 mod policy;

@@ -4,13 +4,14 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use enid_datapath::Datapath;
 use enid_model::{
     Eni, EniId, EniNumber, IdleTimeouts, MAX_SECURITY_GROUPS, MacAddress, Mtu, NamespaceId, PlatformVersion,
-    SecurityGroupId, Subnet, Task, TaskName, Vpc,
+    SecurityGroupId, Subnet, Task, TaskName, Vpc, VpcId,
 };
 use enid_netns::{Namespace, NetnsError, remove_name_of};
 use enid_store::{RunStore, TaskRecord, TaskState};
@@ -118,6 +119,17 @@ impl Tasks {
     /// How many IPv4 addresses of a subnet are free.
     pub(crate) fn available_ipv4(&self, subnet: &Subnet) -> Option<u32> {
         lock(&self.state).addresses.available_ipv4(subnet)
+    }
+
+    /// The task whose ENI has a number.
+    pub(crate) fn by_number(&self, number: u32) -> Option<TaskRecord> {
+        lock(&self.state).tasks.values().find(|record| record.task.eni.number.get() == number).cloned()
+    }
+
+    /// The task whose ENI has an address in a VPC.
+    pub(crate) fn by_address(&self, vpc: VpcId, address: IpAddr) -> Option<TaskRecord> {
+        let has = |eni: &Eni| eni.vpc == vpc && eni.addresses.iter().any(|own| own == address);
+        lock(&self.state).tasks.values().find(|record| has(&record.task.eni)).cloned()
     }
 
     /// The first task that `uses` holds for.

@@ -19,7 +19,7 @@ pub(crate) const HOST_END: &str = "enid-vpc";
 /// The uplink's name in the router's namespace.
 const ROUTER_END: &str = "uplink";
 /// Its index there: the same in every router, and below every ENI's number.
-const ROUTER_INDEX: u32 = 999_999;
+pub(crate) const ROUTER_INDEX: u32 = 999_999;
 /// Indexes of host ends: this and the uplink's number. Below ENI numbers, above what the kernel gives out.
 const HOST_INDEX_BASE: u32 = 900_000;
 

@@ -68,6 +68,7 @@ fn assert_nothing_stored(host: &enid_testbed::Host) {
     assert_eq!(store.tasks().unwrap(), []);
     let config = enid_datapath::DatapathConfig {
         flow_capacity: 4096,
+        refusal_capacity: 4096,
         eni_capacity: 256,
         ..enid_datapath::DatapathConfig::new(host.folder().join("bpf/enid"))
     };

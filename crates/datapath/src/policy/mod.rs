@@ -10,6 +10,7 @@ mod judge;
 mod maps;
 #[cfg(test)]
 mod tests;
+mod tracked;
 mod wanted;
 
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use crate::map::Map;
 pub(crate) use id::MapId;
 pub use judge::{DecidingRule, PolicyAnswer, PolicyQuestion};
 pub(crate) use maps::PolicyMaps;
+pub use tracked::FiveTuple;
 pub use wanted::Policy;
 
 /// An address of a member of a security group.

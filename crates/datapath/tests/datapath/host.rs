@@ -3,7 +3,6 @@
 use std::process::Command;
 use std::{io, thread};
 
-
 use enid_datapath::{Datapath, DatapathConfig, EniSettings};
 use enid_model::{EniNumber, Mtu, SecurityGroupId};
 

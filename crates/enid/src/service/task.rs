@@ -11,9 +11,10 @@ use enid_model::{
     UdpStreamTimeout, UdpTimeout,
 };
 use enid_store::TaskRecord;
+use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
 
-use super::{blocking, message};
+use super::{blocking, explain, message};
 use crate::EnidError;
 use crate::addresses::WantedAddresses;
 use crate::run::Runs;
@@ -85,8 +86,10 @@ impl v1::task_service_server::TaskService for TaskApi {
         .await
     }
 
-    async fn explain(&self, _: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
-        Err(Status::unimplemented("security groups are not enforced yet"))
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+        let packet = explain::packet(request.into_inner())?;
+        let (tasks, runtime) = (Arc::clone(&self.tasks), Handle::current());
+        blocking(move || Ok(explain::message(crate::explain::explain(&tasks, &runtime, &packet)?))).await
     }
 }
 
