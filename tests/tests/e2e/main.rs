@@ -26,6 +26,7 @@ mod network_file;
 mod networks;
 mod purge;
 mod refused;
+mod refused_records;
 mod restart;
 mod security_groups;
 mod storm;
