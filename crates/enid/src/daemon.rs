@@ -24,9 +24,11 @@ use tonic::transport::Server;
 use crate::accounting::Accounting;
 use crate::config::Config;
 use crate::doctor::{self, Doctor};
+use crate::kernel::Version;
 use crate::networks::NetworkState;
 use crate::router::Routers;
 use crate::run::{Runs, check_cgroup2, find_cgroup_directory};
+use crate::segmentation::Segmentation;
 use crate::service::{FlowApi, HostApi, NetworkApi, TaskApi};
 use crate::sole::Sole;
 use crate::spares::Spares;
@@ -213,6 +215,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         netns_directory: paths.netns.clone(),
         eni_capacity: config.eni.capacity,
         default_mtu: config.eni.mtu,
+        segmentation: Segmentation::new(config.eni.gso_max_size, Version::running(), runtime.clone()),
         host_namespace: Namespace::own()?.id(),
         state: Mutex::new(state),
         busy: BusyNames::default(),

@@ -10,16 +10,19 @@ mod daemon;
 mod doctor;
 mod eni;
 mod error;
+mod kernel;
 mod networks;
 mod purge;
 mod reaper;
 mod router;
 mod run;
+mod segmentation;
 mod service;
 mod sole;
 mod spares;
 mod tasks;
 mod uplink;
+mod way_out;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -21,6 +21,7 @@ use crate::addresses::{AddressPool, WantedAddresses};
 use crate::eni::{self, TaskNamespace};
 use crate::networks::NetworkState;
 use crate::router::Routers;
+use crate::segmentation::Segmentation;
 use crate::spares::Spares;
 use crate::{EnidError, lock};
 
@@ -51,6 +52,7 @@ pub(crate) struct Tasks {
     pub(crate) netns_directory: PathBuf,
     pub(crate) eni_capacity: u32,
     pub(crate) default_mtu: Mtu,
+    pub(crate) segmentation: Segmentation,
     pub(crate) host_namespace: NamespaceId,
     pub(crate) state: Mutex<State>,
     pub(crate) busy: BusyNames,
@@ -180,7 +182,8 @@ impl Tasks {
             if !record.task.netns_adopted {
                 name(&namespace.namespace, &mut record)?;
             }
-            eni::create(&record.task.eni, &subnet, &router, &self.datapath, &mut namespace)?;
+            let gso = self.segmentation.of(&vpc);
+            eni::create(&record.task.eni, gso, &subnet, &router, &self.datapath, &mut namespace)?;
             record.state = TaskState::Ready;
             Ok(self.store.put_task(&record)?)
         });

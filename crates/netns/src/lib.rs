@@ -11,7 +11,7 @@ mod request;
 pub mod sysctl;
 
 pub use error::NetnsError;
-pub use inventory::{Inventory, Link, LinkStatistics};
+pub use inventory::{Inventory, Link, LinkStatistics, RouteOut};
 pub use namespace::{Namespace, prepare_directory, remove_name_of, unmount};
 pub use netlink::{Netlink, NetlinkError};
 pub use request::{Hook, LinkEnd, Request, RouteKind};

@@ -51,6 +51,8 @@ pub struct HostOptions {
     pub flow_capacity: u32,
     /// The most ENIs; a power of two.
     pub eni_capacity: u32,
+    /// The most that TCP hands on in one buffer; the daemon's choice where absent.
+    pub gso_max_size: Option<u32>,
     /// The size of the file system that holds the run directory; where absent it is not of its own.
     pub run_bytes: Option<u64>,
     /// The same of the state directory.
@@ -65,6 +67,7 @@ impl Default for HostOptions {
             format: None,
             flow_capacity: 4096,
             eni_capacity: 256,
+            gso_max_size: None,
             run_bytes: None,
             state_bytes: None,
         }
@@ -74,13 +77,15 @@ impl Default for HostOptions {
 impl HostOptions {
     fn config(&self, directory: &HostDirectory) -> String {
         let format = self.format.as_ref().map(|format| format!("format = '{format}'\n"));
+        let gso_max_size = self.gso_max_size.map(|bytes| format!("gso_max_size = {bytes}\n"));
         format!(
-            "[flow_log]\naggregation_interval_seconds = {}\n{}[flow_table]\ncapacity = {}\n[eni]\ncapacity = {}\n\
+            "[flow_log]\naggregation_interval_seconds = {}\n{}[flow_table]\ncapacity = {}\n[eni]\ncapacity = {}\n{}\
              [paths]\nnetns = '{}'\nbpf = '{}'\ncgroup = '{}'\n",
             self.interval_seconds,
             format.unwrap_or_default(),
             self.flow_capacity,
             self.eni_capacity,
+            gso_max_size.unwrap_or_default(),
             directory.netns().display(),
             directory.bpf().display(),
             directory.cgroup().display(),
