@@ -181,7 +181,8 @@ fn load(object: &[u8]) -> Result<Ebpf, Box<dyn Error>> {
 }
 
 fn words(address: [u8; 16]) -> [u64; 2] {
-    let [upper, lower] = [0, 8].map(|at| u64::from_ne_bytes(std::array::from_fn(|place| address[at + place])));
+    let [upper, lower] =
+        [0, 8].map(|at| u64::from_ne_bytes(std::array::from_fn(|place| address[at + place])));
     [upper, lower]
 }
 

@@ -13,7 +13,7 @@ pub mod sysctl;
 mod way;
 
 pub use error::NetnsError;
-pub use inventory::{Inventory, Link, LinkStatistics};
+pub use inventory::{Inventory, Link, LinkStatistics, RouteOut};
 pub use namespace::{Namespace, prepare_directory, remove_name_of, unmount};
 pub use netlink::{Netlink, NetlinkError};
 pub use pair::VethPair;
