@@ -10,6 +10,7 @@ use enid_testbed::namespace::command;
 use enid_testbed::traffic::{send_datagrams, udp};
 use enid_testbed::{DEADLINE, Host, HostOptions, new_task, wait_until};
 
+use crate::command_line::succeed;
 use crate::kernel::{ask, assert_only_listed_tasks};
 use crate::ledger::{assert_closed, counters, flush, records};
 use crate::networks::{inside, ipv4, ipv6};
@@ -175,6 +176,18 @@ fn what_no_rule_lets_in_is_accepted_at_one_end_and_refused_at_the_other() {
         // What was refused is in no class.
         assert!(ingress.classes.iter().all(|class| class.packets + 10 <= ingress.packets));
         assert_accounts(&host);
+
+        let format = ["--format", "${task-name} ${flow-direction} ${packets} ${drop-reason}"];
+        let flows = |conditions: &[&str]| succeed(&host, &[&["flows"], conditions, &format].concat());
+        let refused = "b ingress 5 no-rule\n".repeat(2);
+        assert_eq!(flows(&["--action", "REJECT"]), refused);
+        assert_eq!(flows(&["--reason", "no-rule", "--task", "b"]), refused);
+        assert_eq!(flows(&["--reason", "no-route"]), "");
+        let counters = succeed(&host, &["counters", "b"]);
+        assert!(counters.contains("refused no-rule") && counters.contains("\nflow table: "), "{counters}");
+        let audit = succeed(&host, &["audit"]);
+        assert!(audit.contains("\nrefusal ledger"), "{audit}");
+        assert!(audit.ends_with("2 ENIs audited, nothing left over\n"), "{audit}");
     });
 }
 
