@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't be set up fails")]
 #![allow(clippy::panic, reason = "helpers of tests fail as tests do")]
 
+mod accounts;
 mod case;
 mod class;
 mod concurrency;
