@@ -24,6 +24,7 @@ mod killed;
 mod ledger;
 mod network_file;
 mod networks;
+mod policy;
 mod purge;
 mod refused;
 mod restart;
