@@ -342,8 +342,8 @@ fn settle(
     // SAFETY: values of the map; fields are written one by one, and one that another CPU overwrites is set right by
     // the next packet that is decided.
     unsafe {
-        if !entry.is_null() && (*entry).target != step.deliver {
-            // It leads elsewhere: it goes as soon as nothing is pending.
+        if !entry.is_null() && ((*entry).target != step.deliver || packet.key.generation != 0) {
+            // It leads elsewhere, or is not where later packets look first: it goes as soon as nothing is pending.
             (*entry).keep = 0;
             (*entry).changed = moment.now;
             entry = core::ptr::null_mut();
@@ -354,6 +354,10 @@ fn settle(
             value.phase = phase;
             value.bits = bits;
             class::assign(skb, &packet.key, opens, value, step.reverse);
+            if !step.own.is_null() && !opens {
+                value.class = (*step.own).class;
+                value.target_class = (*step.own).target_class;
+            }
             if entry.is_null() {
                 value.keep = longer;
                 value.changed = moment.now;

@@ -31,6 +31,11 @@ impl Datapath {
         Interval::new(self.settled.load(Ordering::Acquire))
     }
 
+    /// Waits until no program runs any more that began before the call. Some milliseconds.
+    pub fn wait_for_programs(&self) -> Result<(), DatapathError> {
+        self.grace.wait()
+    }
+
     /// Begins a new policy epoch: what flows were allowed in an earlier one is decided anew by their next packet.
     pub fn advance_epoch(&self) -> Result<(), DatapathError> {
         let _one_at_a_time = self.clock_hand.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,6 +146,14 @@ impl WallClock {
         let young = wrap / 16;
         let age = (self.now - i128::from(tick) + young).rem_euclid(wrap) - young;
         u64::try_from((self.origin + (self.now - age) * self.length) / SECOND).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+impl WallClock {
+    /// A second a tick, since 1970.
+    pub(crate) const fn of_seconds() -> Self {
+        Self { now: 1 << 31, length: SECOND, origin: 0 }
     }
 }
 

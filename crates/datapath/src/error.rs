@@ -108,8 +108,8 @@ pub enum DatapathError {
         /// How many it has.
         given: usize,
     },
-    /// A flow entry that no program can have made.
-    #[error("the flow table has an entry with {what} {value}")]
+    /// An entry of the flow table or of the table of refusals that no program can have made.
+    #[error("a table of flows has an entry with {what} {value}")]
     Corrupt {
         /// What is wrong.
         what: &'static str,

@@ -8,6 +8,7 @@
 mod clock;
 mod eni;
 mod error;
+mod flow_counts;
 mod flows;
 mod grace;
 mod load;
@@ -21,11 +22,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
-use enid_abi::{ClassTag, Clock, EniSlot, FlowCount, FlowValue, RefusalKey, RefusalValue};
+use enid_abi::{ClassTag, Clock, EniSlot, FlowCount, FlowValue, RefusalValue};
 
 pub use eni::{EniSettings, Ledgers};
 pub use enid_abi::{
-    Bucket, Count, Direction, FlowKey, GROUP_CAPACITY, Interval, LIST_CAPACITY, Ledger, Reason,
+    Bucket, Count, Direction, FlowKey, GROUP_CAPACITY, Interval, LIST_CAPACITY, Ledger, Reason, RefusalKey,
 };
 pub use error::DatapathError;
 pub use flows::{FlowReading, FlowWindow};

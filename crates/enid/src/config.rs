@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use enid_flowlog::Format;
-use enid_model::{ModelError, Mtu, Name};
+use enid_model::{GsoMaxSize, ModelError, Mtu, Name};
 use serde::Deserialize;
 
 /// Everything the daemon can be told. What a file leaves out keeps its default.
@@ -90,6 +90,9 @@ pub struct EniConfig {
     pub capacity: u32,
     /// The MTU of an ENI whose creator asks for none.
     pub mtu: Mtu,
+    /// The most bytes that TCP hands on in one buffer, as far as the kernel goes; 65536 turns BIG TCP off. Where absent,
+    /// as much as pays.
+    pub gso_max_size: Option<GsoMaxSize>,
     /// How many network namespaces are kept ready for tasks to come.
     pub spare_namespaces: usize,
 }
@@ -152,7 +155,7 @@ impl Default for FlowTableConfig {
 
 impl Default for EniConfig {
     fn default() -> Self {
-        Self { capacity: 4096, mtu: Mtu::JUMBO, spare_namespaces: 32 }
+        Self { capacity: 4096, mtu: Mtu::JUMBO, gso_max_size: None, spare_namespaces: 32 }
     }
 }
 
@@ -284,6 +287,12 @@ mod tests {
             error("\n[eni]\nmtu = 9002").contains("MTU 9002 is out of range"),
             "{}",
             error("\n[eni]\nmtu = 9002")
+        );
+        let text = "\n[eni]\nmtu = 9001\ngso_max_size = 65535";
+        assert!(
+            error(text).contains("4: gso_max_size 65535 is out of range: 65536 to 524280"),
+            "{}",
+            error(text)
         );
         assert!(error("\n[flow_log]\nformat = \"${nope}\"").starts_with("enid.toml:3: "));
     }

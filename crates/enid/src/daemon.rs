@@ -24,9 +24,11 @@ use tonic::transport::Server;
 use crate::accounting::Accounting;
 use crate::config::Config;
 use crate::doctor::{self, Doctor};
+use crate::kernel::Version;
 use crate::networks::NetworkState;
 use crate::router::Routers;
 use crate::run::{Runs, check_cgroup2, find_cgroup_directory};
+use crate::segmentation::Segmentation;
 use crate::service::{FlowApi, HostApi, NetworkApi, TaskApi};
 use crate::sole::Sole;
 use crate::spares::Spares;
@@ -186,7 +188,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
     std::fs::create_dir_all(&cgroup_directory).map_err(EnidError::file("create", &cgroup_directory))?;
     check_cgroup2(&cgroup_directory)?;
     let store = Arc::new(RunStore::open(&directories.run_store())?);
-    let forwarding = forwarding::choose(config.forwarding.mode, &doctor::kernel_release());
+    let forwarding = forwarding::choose(config.forwarding.mode, &crate::kernel::release());
     let datapath = Arc::new(Datapath::load(&DatapathConfig {
         pin_directory: paths.bpf.clone(),
         flow_capacity: config.flow_table.capacity,
@@ -218,6 +220,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         eni_capacity: config.eni.capacity,
         default_mtu: config.eni.mtu,
         flow_limit: config.flow_table.flow_limit(),
+        segmentation: Segmentation::new(config.eni.gso_max_size, Version::running(), runtime.clone()),
         host_namespace: Namespace::own()?.id(),
         state: Mutex::new(state),
         busy: BusyNames::default(),
@@ -230,6 +233,10 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
     tasks.upgrade();
     for record in leftovers {
         tracing::warn!(task = %record.task.name, eni = %record.task.eni.id, state = ?record.state, "taking away what is left of a task");
+        // What it has counted last may be in no record yet.
+        if let Some((_, subnet)) = tasks.networks.subnet_by_id(record.task.eni.subnet) {
+            tasks.accounting.register(&record.task, &subnet);
+        }
         tasks.dismantle(record);
     }
     let doctor = Arc::new(Doctor {

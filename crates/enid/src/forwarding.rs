@@ -3,12 +3,12 @@
 use enid_datapath::Forwarding;
 
 use crate::config::ForwardingMode;
-use crate::doctor::kernel_version;
+use crate::kernel::Version;
 
 /// `bpf_redirect_peer`, which takes a packet straight into another namespace (kernel commit 9aa1206e8f48).
-const REDIRECT_PEER: (u32, u32) = (5, 10);
+const REDIRECT_PEER: Version = Version(5, 10);
 /// Since here the receiver's interface counts such packets (kernel commit 024ee930cb3c).
-const REDIRECT_PEER_COUNTED: (u32, u32) = (6, 7);
+const REDIRECT_PEER_COUNTED: Version = Version(6, 7);
 
 /// The mode in force, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) struct Choice {
 
 /// What to do on a kernel of this release.
 pub(crate) fn choose(mode: ForwardingMode, release: &str) -> Choice {
-    let since = |version| kernel_version(release).is_some_and(|own| own >= version);
+    let since = |version| Version::of(release).is_some_and(|own| own >= version);
     let choice = |forwarding, is_second_best, why: &str| Choice {
         forwarding,
         why: format!("{}: {why}", name(forwarding)),

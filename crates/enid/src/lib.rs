@@ -12,17 +12,20 @@ mod eni;
 mod error;
 mod explain;
 mod forwarding;
+mod kernel;
 mod networks;
 mod policy;
 mod purge;
 mod reaper;
 mod router;
 mod run;
+mod segmentation;
 mod service;
 mod sole;
 mod spares;
 mod tasks;
 mod uplink;
+mod way_out;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -142,6 +142,9 @@ impl Routers {
                 Uplink::None => uplink::disconnect(router.record.uplink_number, &router.namespace)?,
                 Uplink::Nat => uplink::connect(new, router.record.uplink_number, &router.namespace)?,
             }
+        } else if new.uplink == Uplink::Nat {
+            // A block or a subnet may have come.
+            uplink::update(new, &router.namespace)?;
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::addresses::{AddressPool, WantedAddresses};
 use crate::eni::{self, TaskNamespace};
 use crate::networks::NetworkState;
 use crate::router::Routers;
+use crate::segmentation::Segmentation;
 use crate::spares::Spares;
 use crate::{EnidError, lock, policy};
 
@@ -52,6 +53,7 @@ pub(crate) struct Tasks {
     pub(crate) default_mtu: Mtu,
     /// The most flow entries of an ENI.
     pub(crate) flow_limit: u32,
+    pub(crate) segmentation: Segmentation,
     pub(crate) host_namespace: NamespaceId,
     pub(crate) state: Mutex<State>,
     pub(crate) busy: BusyNames,
@@ -193,8 +195,8 @@ impl Tasks {
             if !record.task.netns_adopted {
                 name(&namespace.namespace, &mut record)?;
             }
-            let flow_limit = self.flow_limit;
-            eni::create(&record.task.eni, &subnet, &router, &self.datapath, flow_limit, &mut namespace)?;
+            let (gso, flow_limit) = (self.segmentation.of(&vpc), self.flow_limit);
+            eni::create(&record.task.eni, gso, &subnet, &router, &self.datapath, flow_limit, &mut namespace)?;
             record.state = TaskState::Ready;
             Ok(self.store.put_task(&record)?)
         });

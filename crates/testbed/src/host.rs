@@ -57,6 +57,8 @@ pub struct HostOptions {
     pub forwarding: ForwardingMode,
     /// The most ENIs; a power of two.
     pub eni_capacity: u32,
+    /// The most that TCP hands on in one buffer; the daemon's choice where absent.
+    pub gso_max_size: Option<u32>,
     /// The size of the file system that holds the run directory; where absent it is not of its own.
     pub run_bytes: Option<u64>,
     /// The same of the state directory.
@@ -76,6 +78,7 @@ impl Default for HostOptions {
             flows_per_eni: None,
             forwarding: forwarding_of(std::env::var("ENID_TEST_FORWARDING").as_deref().unwrap_or("auto")),
             eni_capacity: 256,
+            gso_max_size: None,
             run_bytes: None,
             state_bytes: None,
         }
@@ -100,9 +103,10 @@ impl HostOptions {
             ForwardingMode::Direct => "direct",
             ForwardingMode::Kernel => "kernel",
         };
+        let gso_max_size = self.gso_max_size.map(|bytes| format!("gso_max_size = {bytes}\n"));
         format!(
             "[flow_log]\naggregation_interval_seconds = {}\n{}[flow_table]\ncapacity = {}\nrefusal_capacity = {}\n{}\
-             [forwarding]\nmode = '{forwarding}'\n[eni]\ncapacity = {}\n\
+             [forwarding]\nmode = '{forwarding}'\n[eni]\ncapacity = {}\n{}\
              [paths]\nnetns = '{}'\nbpf = '{}'\ncgroup = '{}'\n",
             self.interval_seconds,
             format.unwrap_or_default(),
@@ -110,6 +114,7 @@ impl HostOptions {
             self.refusal_capacity,
             flows_per_eni.unwrap_or_default(),
             self.eni_capacity,
+            gso_max_size.unwrap_or_default(),
             directory.netns().display(),
             directory.bpf().display(),
             directory.cgroup().display(),

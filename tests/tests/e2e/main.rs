@@ -24,6 +24,8 @@ mod killed;
 mod ledger;
 mod network_file;
 mod networks;
+mod outside;
+mod path_mtu;
 mod policy;
 mod purge;
 mod refused;
