@@ -6,6 +6,7 @@ use enid_testbed::{Host, HostOptions, new_task};
 
 use super::lab::assert_cases;
 use super::probe::{Tcp, Udp, V4, V6};
+use crate::ledger::assert_closed;
 
 super::both_ways!(groups_of_vpcs_with_the_same_names_and_addresses_are_apart);
 
@@ -80,4 +81,5 @@ fn groups_of_vpcs_with_the_same_names_and_addresses_are_apart(forwarding: Forwar
     }
     overheard.set_nonblocking(true).unwrap();
     assert!(overheard.recv(&mut [0; 8]).is_err());
+    assert_closed(&host);
 }

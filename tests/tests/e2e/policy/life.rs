@@ -12,6 +12,7 @@ use enid_testbed::traffic::udp;
 use enid_testbed::{DEADLINE, DaemonKind, Host, HostOptions, wait_until};
 
 use super::lab::{self, Rules, create, member, set_entries, set_rules};
+use crate::ledger::assert_closed;
 use crate::networks::{inside, ipv4};
 
 super::both_ways!(
@@ -84,6 +85,7 @@ fn rules_are_in_force_before_the_first_packet(forwarding: ForwardingMode) {
         own[1].set_nonblocking(false).unwrap();
         enid_netns::unmount(&path).unwrap();
     }
+    assert_closed(&host);
 }
 
 /// One that sends, and one that is sent to.
@@ -156,6 +158,7 @@ fn no_moment_is_without_rules_while_the_daemon_is_away(forwarding: ForwardingMod
             host.start_daemon();
         }
     });
+    assert_closed(&host);
 }
 
 fn no_moment_is_without_rules_while_they_change(forwarding: ForwardingMode) {
@@ -173,4 +176,5 @@ fn no_moment_is_without_rules_while_they_change(forwarding: ForwardingMode) {
             set_rules(&host, "second", Rules::Ingress, &[&format!("tcp:{}:::/0", 1 + u16::from(round))]);
         }
     });
+    assert_closed(&host);
 }

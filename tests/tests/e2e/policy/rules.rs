@@ -6,6 +6,7 @@ use enid_testbed::Host;
 
 use super::lab::{self, Case, Rules, assert_cases, create, set_entries, set_rules};
 use super::probe::{Icmp, Other, Probe, Tcp, Udp, V4, V6};
+use crate::ledger::assert_closed;
 
 super::both_ways!(
     a_port_range_of_a_block,
@@ -71,6 +72,7 @@ fn a_port_range_of_a_block(forwarding: ForwardingMode) {
     // Of another subnet, so not of the blocks.
     cases.extend(trio.cases(&trio.far, &[(Tcp(8000), false, false), (Udp(9000), false, false)]));
     assert_cases(&cases);
+    assert_closed(&trio.host);
 }
 
 fn icmp_types_and_codes(forwarding: ForwardingMode) {
@@ -96,6 +98,7 @@ fn icmp_types_and_codes(forwarding: ForwardingMode) {
     ]);
     trio.ingress(&["icmp:all:0.0.0.0/0"]);
     assert_cases(&[message(from, V4, 13, 0, true), message(from, V6, 128, 0, false)]);
+    assert_closed(&trio.host);
 }
 
 fn any_protocol_by_its_number(forwarding: ForwardingMode) {
@@ -113,6 +116,7 @@ fn any_protocol_by_its_number(forwarding: ForwardingMode) {
     let probes =
         [(Other(47), true, false), (Tcp(80), true, false), (Udp(80), true, false), (Icmp(8, 0), true, false)];
     assert_cases(&trio.cases(&trio.far, &probes));
+    assert_closed(&trio.host);
 }
 
 fn single_addresses_and_everywhere(forwarding: ForwardingMode) {
@@ -127,6 +131,7 @@ fn single_addresses_and_everywhere(forwarding: ForwardingMode) {
     let probes = |own| [(Tcp(80), own, own), (Tcp(443), true, false), (Udp(443), false, true)];
     assert_cases(&trio.cases(&trio.near, &probes(true)));
     assert_cases(&trio.cases(&trio.far, &probes(false)));
+    assert_closed(&trio.host);
 }
 
 fn a_prefix_list_that_changes(forwarding: ForwardingMode) {
@@ -146,6 +151,7 @@ fn a_prefix_list_that_changes(forwarding: ForwardingMode) {
     assert_cases(&cases(true, true));
     set_entries(&trio.host, &[]);
     assert_cases(&cases(false, false));
+    assert_closed(&trio.host);
 }
 
 fn members_of_a_group_as_they_come_and_go(forwarding: ForwardingMode) {
@@ -165,6 +171,7 @@ fn members_of_a_group_as_they_come_and_go(forwarding: ForwardingMode) {
     assert_cases(&trio.cases(&stranger, &[(Udp(80), false, false)]));
     let second = create(&trio.host, "second-friend", "a", &["open", "friends"]);
     assert_cases(&trio.cases(&second, &[(Udp(80), true, true)]));
+    assert_closed(&trio.host);
 }
 
 fn several_groups_are_merged(forwarding: ForwardingMode) {
@@ -184,6 +191,7 @@ fn several_groups_are_merged(forwarding: ForwardingMode) {
         cases.push((near, &merged, family, probe, arrives));
     }
     assert_cases(&cases);
+    assert_closed(&trio.host);
 }
 
 fn egress_rules_are_the_senders(forwarding: ForwardingMode) {
@@ -209,6 +217,7 @@ fn egress_rules_are_the_senders(forwarding: ForwardingMode) {
     ]);
     set_rules(&trio.host, "target", Rules::Egress, &[]);
     assert_cases(&[(sender, far, V4, Udp(80), false), (sender, near, V4, Tcp(80), false)]);
+    assert_closed(&trio.host);
 }
 
 fn a_new_group_lets_nothing_in_and_everything_out(forwarding: ForwardingMode) {
@@ -222,6 +231,7 @@ fn a_new_group_lets_nothing_in_and_everything_out(forwarding: ForwardingMode) {
     // Type 8 is an echo request of ICMP alone.
     let out: Vec<_> = out.filter(|case| (case.2, case.3) != (V6, Icmp(8, 0))).collect();
     assert_cases(&out);
+    assert_closed(&trio.host);
 }
 
 fn the_default_group_lets_its_members_in(forwarding: ForwardingMode) {
@@ -237,4 +247,5 @@ fn the_default_group_lets_its_members_in(forwarding: ForwardingMode) {
         cases.push((&one, &trio.near, family, probe, true));
     }
     assert_cases(&cases);
+    assert_closed(&trio.host);
 }

@@ -11,6 +11,7 @@ use enid_testbed::{DEADLINE, Host, wait_until};
 
 use super::lab::{self, Rules, assert_cases, create, set_rules};
 use super::probe::{Family, Tcp, Udp, V4, V6};
+use crate::ledger::assert_closed;
 use crate::networks::inside;
 
 super::both_ways!(
@@ -95,6 +96,7 @@ fn answers_pass_where_no_rule_lets_them(forwarding: ForwardingMode) {
         assert_cases(&[(&pair.server, &pair.client, family, Udp(5003), false)]);
         assert_cases(&[(&pair.server, &pair.client, family, Tcp(5003), false)]);
     }
+    assert_closed(&pair.host);
 }
 
 /// Whether what a socket sends to another port than that of `to` gets nowhere.
@@ -132,6 +134,7 @@ fn a_tracked_connection_outlives_its_rule(forwarding: ForwardingMode) {
         connection.goes_on();
         datagram();
     }
+    assert_closed(&pair.host);
 }
 
 fn an_untracked_connection_ends_with_its_rule(forwarding: ForwardingMode) {
@@ -150,6 +153,7 @@ fn an_untracked_connection_ends_with_its_rule(forwarding: ForwardingMode) {
         set_rules(&pair.host, "target", Rules::Ingress, &[rule]);
         pair.connect(family, 8080).goes_on();
     }
+    assert_closed(&pair.host);
 }
 
 fn a_tracked_answer_outlives_the_senders_rule(forwarding: ForwardingMode) {
@@ -162,6 +166,7 @@ fn a_tracked_answer_outlives_the_senders_rule(forwarding: ForwardingMode) {
     set_rules(&pair.host, "target", Rules::Egress, &[]);
     connection.goes_on();
     assert_cases(&[(&pair.client, &pair.server, V4, Tcp(8080), false)]);
+    assert_closed(&pair.host);
 }
 
 fn a_rule_is_in_force_when_its_update_returns(forwarding: ForwardingMode) {
@@ -183,6 +188,7 @@ fn a_rule_is_in_force_when_its_update_returns(forwarding: ForwardingMode) {
             assert_eq!(&heard[..length], b"yes", "round {round}");
         }
     }
+    assert_closed(&pair.host);
 }
 
 fn errors_about_a_flow_reach_its_sender(forwarding: ForwardingMode) {
@@ -202,4 +208,5 @@ fn errors_about_a_flow_reach_its_sender(forwarding: ForwardingMode) {
         };
         assert!(wait_until(DEADLINE, told), "{family:?}");
     }
+    assert_closed(&pair.host);
 }
