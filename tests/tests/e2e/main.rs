@@ -29,6 +29,7 @@ mod path_mtu;
 mod policy;
 mod purge;
 mod refused;
+mod refused_records;
 mod restart;
 mod security_groups;
 mod storm;
