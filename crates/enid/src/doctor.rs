@@ -1,5 +1,7 @@
 //! The doctor: what this host offers, what is missing, what is leaked.
 
+mod path;
+
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,13 +9,17 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use enid_model::Uplink;
-use enid_netns::{Inventory, Namespace, NetnsError};
+use enid_netns::{Inventory, NetnsError};
 use enid_store::TaskRecord;
 use tokio::runtime::Handle;
 
+use crate::accounting::FlowTable;
+use crate::forwarding::Choice;
+use crate::kernel::{self, Version};
 use crate::router::Router;
 use crate::tasks::{Tasks, has_its_namespace};
-use crate::uplink;
+use crate::way_out::WayOut;
+use crate::{EnidError, uplink};
 
 /// What the programs and the set-up need of a kernel, each with the version that brought it.
 const NEEDS: [(&str, (u32, u32)); 6] = [
@@ -26,8 +32,13 @@ const NEEDS: [(&str, (u32, u32)); 6] = [
 ];
 
 /// What enid is better with, each with the version that brought it.
-const WISHES: [(&str, (u32, u32)); 1] =
-    [("a link whose carrier is taken notice of when asked for: a task's first packets may be lost", (6, 9))];
+const WISHES: [(&str, (u32, u32)); 2] = [
+    ("a link whose carrier is taken notice of when asked for: a task's first packets may be lost", (6, 9)),
+    (
+        "buffers beyond 64 KiB over IPv4 (BIG TCP), with which a stream between ENIs takes a third of the CPU time",
+        (6, 3),
+    ),
+];
 
 /// `TMPFS_MAGIC` and `BPF_FS_MAGIC` of linux/magic.h.
 const TMPFS: i64 = 0x0102_1994;
@@ -67,6 +78,7 @@ fn finding(subject: impl Into<String>, severity: Severity, detail: impl Into<Str
 #[derive(Debug)]
 pub(crate) struct Doctor {
     pub(crate) tasks: Arc<Tasks>,
+    pub(crate) forwarding: Choice,
     pub(crate) run_directory: PathBuf,
     pub(crate) bpf_directory: PathBuf,
     pub(crate) cgroup_directory: PathBuf,
@@ -76,7 +88,8 @@ pub(crate) struct Doctor {
 impl Doctor {
     /// Everything that was looked at, the bad first. It blocks.
     pub(crate) fn examine(&self) -> Vec<Finding> {
-        let mut findings = kernel(&kernel_release());
+        let mut findings = kernel(&kernel::release());
+        findings.push(self.forwarding());
         findings.push(self.run_directory());
         findings.push(file_system(&self.bpf_directory, BPF_FS, "bpf", "mount -t bpf bpf /sys/fs/bpf"));
         findings.push(if self.cgroup_directory.exists() {
@@ -84,9 +97,13 @@ impl Doctor {
         } else {
             finding("cgroup2", Severity::Failure, format!("{} is not there", self.cgroup_directory.display()))
         });
+        findings.push(flow_table(self.tasks.accounting.flow_table()));
         findings.extend(self.nftables());
-        findings.extend(self.uplink());
         findings.extend(self.uplinks());
+        findings.extend(self.ways_out());
+        findings.extend(path::segmentation(self.tasks.networks.current().vpcs(), |vpc| {
+            self.tasks.segmentation.of(vpc)
+        }));
         findings.extend(self.tasks());
         findings.extend(self.leaks());
         findings.sort_by_key(|finding| match finding.severity {
@@ -95,6 +112,11 @@ impl Doctor {
             Severity::Ok => 2,
         });
         findings
+    }
+
+    fn forwarding(&self) -> Finding {
+        let severity = if self.forwarding.is_second_best { Severity::Warning } else { Severity::Ok };
+        finding("forwarding", severity, self.forwarding.why.clone())
     }
 
     fn run_directory(&self) -> Finding {
@@ -140,23 +162,14 @@ impl Doctor {
         self.tasks.routers.all().iter().filter_map(broken).collect()
     }
 
-    /// A host whose links all carry less than an ENI: what leaves its VPC is cut down to that.
-    fn uplink(&self) -> Option<Finding> {
-        let current = self.tasks.networks.current();
-        current.vpcs().iter().find(|vpc| vpc.uplink == Uplink::Nat)?;
-        let links = Inventory::list(&Namespace::own().ok()?, &self.runtime).ok()?;
-        let outside =
-            links.iter().filter(|link| link.name != "lo" && !link.name.starts_with(uplink::HOST_END));
-        let widest = outside.max_by_key(|link| link.mtu)?;
-        let mtu = self.tasks.default_mtu.get();
-        (widest.mtu < mtu).then(|| {
-            let detail = format!(
-                "ENIs have MTU {mtu}, the widest of the host's links, {}, has {}: senders learn it by path MTU discovery, \
-                 unless something out there drops ICMP; a wider link or a smaller `mtu` under [eni] avoids that",
-                widest.name, widest.mtu
-            );
-            finding("uplink", Severity::Warning, detail)
-        })
+    /// VPCs whose ENIs send more than a way out of the host carries.
+    fn ways_out(&self) -> Vec<Finding> {
+        let ways = match WayOut::list(&self.runtime) {
+            Ok(ways) => ways,
+            Err(error) => return vec![finding("ways out", Severity::Failure, error.to_string())],
+        };
+        let (networks, tasks) = (self.tasks.networks.current(), self.tasks.list());
+        networks.vpcs().iter().flat_map(|vpc| path::narrow_ways_out(vpc, &tasks, &ways)).collect()
     }
 
     fn tasks(&self) -> Vec<Finding> {
@@ -212,23 +225,26 @@ impl Doctor {
     }
 }
 
-/// The kernel's release, as `uname -r` prints it.
-pub(crate) fn kernel_release() -> String {
-    rustix::system::uname().release().to_string_lossy().into_owned()
+/// New flows beyond the table are policed and counted, and are in no record.
+fn flow_table(table: Result<FlowTable, EnidError>) -> Finding {
+    let (entries, capacity) = match table {
+        Ok(FlowTable { entries, capacity }) => (entries, u64::from(capacity)),
+        Err(error) => return finding("flow table", Severity::Failure, error.to_string()),
+    };
+    let in_use = format!("{entries} of {capacity} entries in use");
+    if entries < capacity - capacity / 10 {
+        return finding("flow table", Severity::Ok, in_use);
+    }
+    let remedy = "new flows will be in no record; raise `capacity` under [flow_table] once no task is left";
+    finding("flow table", Severity::Warning, format!("{in_use}: {remedy}"))
 }
 
 fn kernel(release: &str) -> Vec<Finding> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-    let version = match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
-        _ => {
-            return vec![finding(
-                "kernel",
-                Severity::Warning,
-                format!("{release} is not a version that can be read"),
-            )];
-        }
+    let Some(Version(major, minor)) = Version::of(release) else {
+        let detail = format!("{release} is not a version that can be read");
+        return vec![finding("kernel", Severity::Warning, detail)];
     };
+    let version = (major, minor);
     let missing = |features: &[(&str, (u32, u32))], severity| {
         let missing = features.iter().filter(|(_, since)| version < *since);
         let finding = |(feature, (major, minor)): &(&str, (u32, u32))| {
@@ -255,7 +271,7 @@ fn kernel(release: &str) -> Vec<Finding> {
 
 /// What this kernel lacks, a sentence each: said before the daemon tries to start on it.
 pub(crate) fn missing_features() -> Vec<String> {
-    let findings = kernel(&kernel_release()).into_iter();
+    let findings = kernel(&kernel::release()).into_iter();
     findings.filter(|finding| finding.severity == Severity::Failure).map(|finding| finding.detail).collect()
 }
 
@@ -274,6 +290,15 @@ fn file_system(path: &Path, magic: i64, kind: &str, remedy: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flow_table_is_said_to_be_full_before_it_is() {
+        let severity = |entries| flow_table(Ok(FlowTable { entries, capacity: 1_000 })).severity;
+        assert_eq!(
+            [0, 899, 900, 1_000].map(severity),
+            [Severity::Ok, Severity::Ok, Severity::Warning, Severity::Warning]
+        );
+    }
 
     #[test]
     fn each_missing_feature_is_named_with_its_version() {

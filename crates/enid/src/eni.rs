@@ -3,12 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 
-use enid_datapath::{Datapath, DatapathError};
-use enid_model::{Eni, EniNumber, MacAddress, Subnet};
+use enid_datapath::{Datapath, DatapathError, EniSettings};
+use enid_model::{Eni, EniNumber, GsoMaxSizes, MacAddress, Subnet};
 use enid_netns::{Hook, LinkEnd, Namespace, Netlink, NetnsError, Request, RouteKind, sysctl};
 
-use crate::EnidError;
 use crate::router::{LOOPBACK, Router};
+use crate::{EnidError, policy};
 
 /// The ENI's name in the task's namespace.
 const TASK_END: &str = "eth0";
@@ -72,20 +72,34 @@ fn quieten(link: &str) -> Result<(), NetnsError> {
 /// On an error, what was made is still there: [`stop`] and [`delete_marked`] take it away.
 pub(crate) fn create(
     eni: &Eni,
+    gso: GsoMaxSizes,
     subnet: &Subnet,
     router: &Router,
     datapath: &Datapath,
+    flow_limit: u32,
     task: &mut TaskNamespace,
 ) -> Result<(), EnidError> {
-    // The programs find their ENI configured before they see a packet.
-    datapath.open_eni(eni.number)?;
-    router.netlink().send(&router_side(eni, subnet, &task.namespace, datapath))?;
+    // The programs find their ENI configured before they see a packet, and others know it as a member of its groups.
+    policy::join(datapath, eni)?;
+    datapath.open_eni(&settings(eni, flow_limit))?;
+    router.netlink().send(&router_side(eni, gso, subnet, &task.namespace, datapath))?;
     if !task.own {
         task.namespace.run(|| quieten(TASK_END))?;
     }
     task.netlink.send(&task_side(eni, subnet))?;
     // What comes for the task from here on arrives.
     Ok(router.netlink().settle(&host_end(eni.number))?)
+}
+
+/// What the programs are told of an ENI, which may have so many flow entries.
+pub(crate) fn settings(eni: &Eni, flow_limit: u32) -> EniSettings {
+    EniSettings {
+        ipv4: eni.addresses.ipv4,
+        ipv6: eni.addresses.ipv6,
+        groups: eni.security_groups.clone(),
+        flow_limit,
+        ..EniSettings::new(eni.number, eni.mac, eni.mtu).with_idle_timeouts(&eni.idle_timeouts)
+    }
 }
 
 /// The name of an ENI's host end.
@@ -95,23 +109,33 @@ fn host_end(number: EniNumber) -> String {
 
 /// What the VPC's router is asked for: the link, with the programs on its host end before it comes up, and the way to
 /// the ENI's addresses.
-fn router_side(eni: &Eni, subnet: &Subnet, task: &Namespace, datapath: &Datapath) -> Vec<Request> {
+fn router_side(
+    eni: &Eni,
+    gso: GsoMaxSizes,
+    subnet: &Subnet,
+    task: &Namespace,
+    datapath: &Datapath,
+) -> Vec<Request> {
     let index = eni.number.get();
+    let mtu = eni.mtu.get();
     let mut requests = vec![
         Request::NewVeth {
             end: LinkEnd {
                 name: host_end(eni.number),
                 index: Some(index),
                 mac: Some(MacAddress::ROUTER),
+                mtu,
+                gso,
                 namespace: None,
             },
             peer: LinkEnd {
                 name: TASK_END.to_owned(),
                 index: Some(index),
                 mac: Some(eni.mac),
+                mtu,
+                gso,
                 namespace: Some(task.as_fd().as_raw_fd()),
             },
-            mtu: eni.mtu,
         },
         Request::AlternativeName { index, name: eni.id.to_string() },
         Request::Clsact { index },

@@ -9,19 +9,27 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Stdio};
 
-use enid_model::{Mtu, Vpc};
+use enid_model::{Mtu, Subnet, Vpc};
 use enid_netns::{LinkEnd, Namespace, Netlink, Request, RouteKind, sysctl};
 
 use crate::EnidError;
+use crate::kernel::Version;
+use crate::segmentation::routed;
 
 /// How host ends are called, with the uplink's number after it. The host's firewall table knows them by it.
 pub(crate) const HOST_END: &str = "enid-vpc";
 /// The uplink's name in the router's namespace.
 const ROUTER_END: &str = "uplink";
 /// Its index there: the same in every router, and below every ENI's number.
-const ROUTER_INDEX: u32 = 999_999;
+pub(crate) const ROUTER_INDEX: u32 = 999_999;
 /// Indexes of host ends: this and the uplink's number. Below ENI numbers, above what the kernel gives out.
 const HOST_INDEX_BASE: u32 = 900_000;
+
+/// The MTU of the router's end. ENIs send at most 9,001 bytes, and what is too large for the host's way out the host
+/// refuses; the 8 above are for the hop-by-hop header that kernels before 7.0 mark segmented buffers of more than 65,535
+/// bytes with over IPv6. It is taken off on this link, but routing counts it in each segment, and would refuse a
+/// segment of 9,001 bytes that needs no refusal.
+const ROUTER_MTU: u32 = Mtu::JUMBO.get() + 8;
 
 /// The transit addresses of one uplink: a pair of each family, the host's end and the router's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +45,8 @@ impl Transit {
     const IPV4_BLOCK: &'static str = "169.254.64.0/18";
     /// Every IPv6 transit address: unique-local (RFC 4193).
     const IPV6_BLOCK: &'static str = "fd65:6e69:64ff::/64";
+    /// Its first address.
+    pub(crate) const IPV6_NETWORK: Ipv6Addr = Ipv6Addr::new(0xfd65, 0x6e69, 0x64ff, 0, 0, 0, 0, 0);
 
     fn ipv4(self, end: u16) -> Ipv4Addr {
         let base = u32::from(Ipv4Addr::new(169, 254, 64, 0));
@@ -72,20 +82,25 @@ pub(crate) fn connect(vpc: &Vpc, number: u16, router: &Namespace) -> Result<(), 
     // What an earlier daemon may have left under this number.
     remove_host_end(number)?;
     let mut host = Netlink::open()?;
+    // What is cut into packets on the way out is best cut as late as possible.
+    let gso = routed(Version::running());
     let mut requests = vec![Request::NewVeth {
         end: LinkEnd {
             name: transit.host_name(),
             index: Some(transit.host_index()),
             mac: None,
+            mtu: Mtu::JUMBO.get(),
+            gso,
             namespace: None,
         },
         peer: LinkEnd {
             name: ROUTER_END.to_owned(),
             index: Some(ROUTER_INDEX),
             mac: None,
+            mtu: ROUTER_MTU,
+            gso,
             namespace: Some(router.as_fd().as_raw_fd()),
         },
-        mtu: Mtu::JUMBO,
     }];
     let index = transit.host_index();
     requests.extend(transit.host().map(|(address, prefix)| Request::Address { index, address, prefix }));
@@ -192,7 +207,8 @@ fn interfaces() -> Result<Vec<String>, EnidError> {
 const REMOVE_RULES: &str = "table inet enid\ndelete table inet enid\n";
 
 /// enid's own table on the host. Transit addresses leave behind the host's own; VPCs don't reach each other, nor the
-/// host beyond what it answers to anybody who asks whether it is there.
+/// host beyond the echo that it gives anybody who asks whether it is there; and nobody reaches a router, whose address
+/// the host knows a route to, but to answer.
 fn host_rules() -> String {
     let (ipv4, ipv6) = (Transit::IPV4_BLOCK, Transit::IPV6_BLOCK);
     format!(
@@ -201,12 +217,14 @@ fn host_rules() -> String {
     chain input {{
         type filter hook input priority filter;
         iifname \"{HOST_END}*\" ct state established,related accept
-        iifname \"{HOST_END}*\" meta l4proto {{ icmp, ipv6-icmp }} accept
+        iifname \"{HOST_END}*\" icmp type echo-request accept
+        iifname \"{HOST_END}*\" icmpv6 type {{ echo-request, nd-neighbor-solicit, nd-neighbor-advert }} accept
         iifname \"{HOST_END}*\" drop
     }}
     chain forward {{
         type filter hook forward priority filter;
         iifname \"{HOST_END}*\" oifname \"{HOST_END}*\" drop
+        oifname \"{HOST_END}*\" ct state != {{ established, related }} drop
     }}
     chain postrouting {{
         type nat hook postrouting priority srcnat;
@@ -218,19 +236,46 @@ fn host_rules() -> String {
     )
 }
 
-/// A router's table. What stays in the VPC is not tracked: it needs no translation, and tracking costs.
+/// What a router says of a packet that it does not forward: ICMP (RFC 792) and ICMPv6 (RFC 4443).
+const ICMP_ERRORS: &str = "icmp type { destination-unreachable, time-exceeded, parameter-problem }";
+const ICMPV6_ERRORS: &str =
+    "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }";
+
+/// Brings the rules of a VPC's router in line with what is declared of the VPC.
+pub(crate) fn update(vpc: &Vpc, router: &Namespace) -> Result<(), EnidError> {
+    router.run(|| load_rules(&router_rules(vpc)))
+}
+
+/// A router's table. What stays in the VPC is not tracked: it needs no translation, and tracking costs. Errors that the
+/// host reports (a packet that is too large for its way out, no way at all) reach an ENI as its own gateway's: nobody in
+/// a VPC needs to know of transit addresses.
 fn router_rules(vpc: &Vpc) -> String {
     let ipv4 =
         vpc.ipv4_cidr.map(|cidr| format!("        iifname != \"{ROUTER_END}\" ip daddr {cidr} notrack\n"));
     let ipv6 =
         vpc.ipv6_cidr.map(|cidr| format!("        iifname != \"{ROUTER_END}\" ip6 daddr {cidr} notrack\n"));
     let untracked: String = ipv4.into_iter().chain(ipv6).collect();
+    let errors = |ip: &str, block: &str, icmp: &str, gateways: &str| {
+        format!("        {ip} saddr {block} {icmp} {ip} saddr set {ip} daddr map {{ {gateways} }}\n")
+    };
+    let ipv4 =
+        gateways_of(vpc, |subnet| Some((subnet.ipv4_cidr?.to_string(), subnet.ipv4_gateway()?.into())));
+    let ipv4 = ipv4.map(|gateways| errors("ip", Transit::IPV4_BLOCK, ICMP_ERRORS, &gateways));
+    let ipv6 = gateways_of(vpc, |subnet| {
+        Some((subnet.ipv6_cidr?.to_string(), subnet.ipv6_router_address()?.into()))
+    });
+    let ipv6 = ipv6.map(|gateways| errors("ip6", Transit::IPV6_BLOCK, ICMPV6_ERRORS, &gateways));
+    let errors: String = ipv4.into_iter().chain(ipv6).collect();
     format!(
         "\
 {REMOVE_RULES}table inet enid {{
     chain prerouting {{
         type filter hook prerouting priority raw;
 {untracked}    }}
+    chain forward {{
+        type filter hook forward priority filter;
+        iifname != \"{ROUTER_END}\" accept
+{errors}    }}
     chain postrouting {{
         type nat hook postrouting priority srcnat;
         oifname \"{ROUTER_END}\" masquerade
@@ -238,6 +283,14 @@ fn router_rules(vpc: &Vpc) -> String {
 }}
 "
     )
+}
+
+/// The elements of a map from the block of each subnet to the router's address in it, in one family; nothing where no
+/// subnet has one.
+fn gateways_of(vpc: &Vpc, of: impl Fn(&Subnet) -> Option<(String, IpAddr)>) -> Option<String> {
+    let elements = vpc.subnets.iter().filter_map(of).map(|(block, gateway)| format!("{block} : {gateway}"));
+    let elements: Vec<String> = elements.collect();
+    (!elements.is_empty()).then(|| elements.join(", "))
 }
 
 /// Loads rules in the calling thread's namespace, all of them or none.

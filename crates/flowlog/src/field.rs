@@ -101,10 +101,15 @@ fields! {
     FlowDirection "flow-direction" "flowDirection" 5 true,
     /// The way that egress traffic takes, 1 to 8.
     TrafficPath "traffic-path" "trafficPath" 5 true,
+    /// Why the traffic was refused, where a VPC's Block Public Access did so: the only published value is `BPA`. A host
+    /// has no such thing.
+    RejectReason "reject-reason" "rejectReason" 8 false,
     /// On whose behalf the flow runs; enid's own.
     TrafficClass "traffic-class" "trafficClass" 0 true,
     /// The task that the ENI belongs to; enid's own.
     TaskName "task-name" "taskName" 0 true,
+    /// Why the traffic was refused, of any of a host's reasons; enid's own.
+    DropReason "drop-reason" "dropReason" 0 true,
 }
 
 impl Field {

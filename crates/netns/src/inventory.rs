@@ -1,6 +1,14 @@
 //! Questions about a namespace, where speed does not matter: through rtnetlink, asynchronously.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use enid_model::{GsoMaxSize, GsoMaxSizes};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::route::{
+    RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteNextHop, RouteType,
+};
+use rtnetlink::RouteMessageBuilder;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
@@ -23,6 +31,8 @@ pub struct Link {
     pub name: String,
     /// Its MTU in bytes.
     pub mtu: u32,
+    /// The most that it takes in one segmented buffer.
+    pub gso: GsoMaxSizes,
     /// What has passed through it.
     pub statistics: LinkStatistics,
 }
@@ -42,6 +52,21 @@ pub struct LinkStatistics {
     pub tx_dropped: u64,
 }
 
+/// A way that a unicast route of the main table leads: one for each of its next hops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteOut {
+    /// Whether it is of IPv4.
+    pub is_ipv4: bool,
+    /// How many bits of an address choose it; 0 of a default route.
+    pub prefix: u8,
+    /// Its metric: the least of those with the same destination is taken.
+    pub metric: u32,
+    /// The index of the link.
+    pub link: u32,
+    /// The MTU that the route itself names.
+    pub mtu: Option<u32>,
+}
+
 impl Inventory {
     /// Opens a connection into a namespace. It needs a tokio runtime, and ends with the value.
     ///
@@ -56,16 +81,23 @@ impl Inventory {
         Ok(Self { handle, connection: tokio::spawn(connection) })
     }
 
+    pub(crate) fn handle(&self) -> &rtnetlink::Handle {
+        &self.handle
+    }
+
     /// All links of a namespace, for a thread that may block, beside a runtime.
     ///
     /// # Errors
     /// The namespace can't be entered, or the kernel does not answer.
     pub fn list(namespace: &Namespace, runtime: &Handle) -> Result<Vec<Link>, NetnsError> {
-        let inventory = {
-            let _in_runtime = runtime.enter();
-            Self::open(namespace)?
-        };
+        let inventory = Self::open_beside(namespace, runtime)?;
         runtime.block_on(inventory.links())
+    }
+
+    /// As [`open`](Self::open), for a thread that is beside the runtime.
+    pub(crate) fn open_beside(namespace: &Namespace, runtime: &Handle) -> Result<Self, NetnsError> {
+        let _in_runtime = runtime.enter();
+        Self::open(namespace)
     }
 
     /// All links of the namespace.
@@ -73,13 +105,36 @@ impl Inventory {
     /// # Errors
     /// The kernel does not answer.
     pub async fn links(&self) -> Result<Vec<Link>, NetnsError> {
+        Ok(self.messages().await?.iter().map(link).collect())
+    }
+
+    /// All links, as the kernel describes them.
+    pub(crate) async fn messages(&self) -> Result<Vec<LinkMessage>, NetnsError> {
         let failed = |source| NetnsError::Inventory { action: "list links", source };
         let mut answers = self.handle.link().get().execute();
-        let mut links = Vec::new();
+        let mut messages = Vec::new();
         while let Some(message) = answers.next().await {
-            links.push(link(&message.map_err(failed)?));
+            messages.push(message.map_err(failed)?);
         }
-        Ok(links)
+        Ok(messages)
+    }
+
+    /// The unicast routes of the namespace's main table, of both families.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub async fn routes(&self) -> Result<Vec<RouteOut>, NetnsError> {
+        let failed = |source| NetnsError::Inventory { action: "list routes", source };
+        let families =
+            [RouteMessageBuilder::<Ipv4Addr>::new().build(), RouteMessageBuilder::<Ipv6Addr>::new().build()];
+        let mut routes = Vec::new();
+        for family in families {
+            let mut answers = self.handle.route().get(family).execute();
+            while let Some(message) = answers.next().await {
+                routes.extend(ways_of(&message.map_err(failed)?));
+            }
+        }
+        Ok(routes)
     }
 
     /// One link, or nothing if there is no such.
@@ -103,17 +158,21 @@ impl Drop for Inventory {
     }
 }
 
-fn link(message: &LinkMessage) -> Link {
+/// What of a link's description is asked for.
+pub(crate) fn link(message: &LinkMessage) -> Link {
     let mut link = Link {
         index: message.header.index,
         name: String::new(),
         mtu: 0,
+        gso: GsoMaxSizes::LEGACY,
         statistics: LinkStatistics::default(),
     };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::GsoMaxSize(size) => link.gso.ipv6 = GsoMaxSize::nearest(*size),
+            LinkAttribute::GsoIpv4MaxSize(size) => link.gso.ipv4 = GsoMaxSize::nearest(*size),
             LinkAttribute::Stats64(stats) => {
                 link.statistics = LinkStatistics {
                     rx_packets: stats.rx_packets,
@@ -127,4 +186,33 @@ fn link(message: &LinkMessage) -> Link {
         }
     }
     link
+}
+
+fn ways_of(message: &RouteMessage) -> Vec<RouteOut> {
+    let header = &message.header;
+    let mut table = u32::from(header.table);
+    let (mut metric, mut mtu, mut links) = (0, None, Vec::new());
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Table(number) => table = *number,
+            RouteAttribute::Priority(value) => metric = *value,
+            RouteAttribute::Oif(index) => links.push(*index),
+            RouteAttribute::MultiPath(hops) => {
+                links.extend(hops.iter().map(|hop: &RouteNextHop| hop.interface_index));
+            }
+            RouteAttribute::Metrics(metrics) => {
+                mtu = metrics.iter().find_map(|metric| match metric {
+                    RouteMetric::Mtu(bytes) => Some(*bytes),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    if header.kind != RouteType::Unicast || table != u32::from(RouteHeader::RT_TABLE_MAIN) {
+        return Vec::new();
+    }
+    let is_ipv4 = header.address_family == AddressFamily::Inet;
+    let prefix = header.destination_prefix_length;
+    links.into_iter().map(|link| RouteOut { is_ipv4, prefix, metric, link, mtu }).collect()
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-use enid_model::{MacAddress, Mtu};
+use enid_model::{GsoMaxSizes, MacAddress};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Prop,
@@ -27,6 +27,9 @@ const NLM_F_CREATE: u16 = 0x400;
 /// enid's own number among the protocols that install routes, so that its routes are known in a listing. The
 /// kernel leaves 5 to 255 to programs; iproute2's table names none of this number.
 const ROUTE_PROTOCOL: u8 = 101;
+
+/// The priority of routes of last resort: the largest but one, which is that of IPv6's own (`ip6_null_entry`).
+const LAST_PRIORITY: u32 = u32::MAX - 1;
 
 /// Handle and priority of enid's filters: fixed, so that a later daemon replaces them in place.
 const FILTER_HANDLE: u32 = 1;
@@ -52,6 +55,11 @@ pub struct LinkEnd {
     pub index: Option<u32>,
     /// Its address; where absent the kernel draws one.
     pub mac: Option<MacAddress>,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+    /// The most that it takes, and puts together of what it receives, in one segmented buffer. A kernel that does not know
+    /// a size beyond the [legacy](GsoMaxSizes::LEGACY) one of IPv4 (before Linux 6.3) passes over it.
+    pub gso: GsoMaxSizes,
     /// The namespace it is born in; where absent the socket's.
     pub namespace: Option<RawFd>,
 }
@@ -65,14 +73,16 @@ pub enum RouteKind {
     Gateway(u32, IpAddr),
     /// Refuses them with an error to the sender.
     Unreachable,
+    /// The same, beside any other route to the destination, which comes before it.
+    LastResort,
 }
 
 /// A request to the kernel.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "each variant's line says what its fields are")]
 pub enum Request {
-    /// A veth pair, both ends with the same MTU, born in their namespaces.
-    NewVeth { end: LinkEnd, peer: LinkEnd, mtu: Mtu },
+    /// A veth pair, both ends born in their namespaces.
+    NewVeth { end: LinkEnd, peer: LinkEnd },
     /// A longer name for a link, up to 127 bytes.
     AlternativeName { index: u32, name: String },
     /// Brings a link up.
@@ -127,7 +137,7 @@ impl Request {
 
     pub(crate) fn message(&self) -> RouteNetlinkMessage {
         match self {
-            Self::NewVeth { end, peer, mtu } => RouteNetlinkMessage::NewLink(veth(end, peer, *mtu)),
+            Self::NewVeth { end, peer } => RouteNetlinkMessage::NewLink(veth(end, peer)),
             Self::AlternativeName { index, name } => {
                 let names = LinkAttribute::PropList(vec![Prop::AltIfName(name.clone())]);
                 RouteNetlinkMessage::NewLinkProp(link(*index, vec![names]))
@@ -175,9 +185,10 @@ fn link(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
     message
 }
 
-fn veth(end: &LinkEnd, peer: &LinkEnd, mtu: Mtu) -> LinkMessage {
+fn veth(end: &LinkEnd, peer: &LinkEnd) -> LinkMessage {
     let attributes = |end: &LinkEnd| {
-        let mut attributes = vec![LinkAttribute::IfName(end.name.clone()), LinkAttribute::Mtu(mtu.get())];
+        let mut attributes = vec![LinkAttribute::IfName(end.name.clone()), LinkAttribute::Mtu(end.mtu)];
+        attributes.extend(gso(end.gso));
         attributes.extend(end.mac.map(|mac| LinkAttribute::Address(mac.octets().to_vec())));
         attributes.extend(end.namespace.map(LinkAttribute::NetNsFd));
         attributes
@@ -189,6 +200,22 @@ fn veth(end: &LinkEnd, peer: &LinkEnd, mtu: Mtu) -> LinkMessage {
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
     ]));
     message
+}
+
+/// What differs from a device's defaults. The kernel takes IPv6's first, whatever the order: where that is a legacy size it
+/// makes it IPv4's too, and only then takes IPv4's own (`netif_set_gso_max_size` of linux/netdevice.h).
+fn gso(sizes: GsoMaxSizes) -> Vec<LinkAttribute> {
+    let GsoMaxSizes { ipv4, ipv6 } = sizes;
+    let mut attributes = Vec::new();
+    if ipv6 != GsoMaxSizes::LEGACY.ipv6 {
+        attributes.extend([LinkAttribute::GsoMaxSize(ipv6.get()), LinkAttribute::GroMaxSize(ipv6.get())]);
+    }
+    if ipv4 != GsoMaxSizes::LEGACY.ipv4 {
+        let (gso, gro) =
+            (LinkAttribute::GsoIpv4MaxSize(ipv4.get()), LinkAttribute::GroIpv4MaxSize(ipv4.get()));
+        attributes.extend([gso, gro]);
+    }
+    attributes
 }
 
 fn family(address: IpAddr) -> AddressFamily {
@@ -225,7 +252,7 @@ fn neighbour(index: u32, address: IpAddr, mac: MacAddress) -> NeighbourMessage {
     message
 }
 
-fn route_address(address: IpAddr) -> RouteAddress {
+pub(crate) fn route_address(address: IpAddr) -> RouteAddress {
     match address {
         IpAddr::V4(address) => RouteAddress::Inet(address),
         IpAddr::V6(address) => RouteAddress::Inet6(address),
@@ -256,6 +283,10 @@ fn route(destination: IpAddr, prefix: u8, kind: RouteKind, source: Option<IpAddr
             message.attributes.push(RouteAttribute::Gateway(route_address(gateway)));
         }
         RouteKind::Unreachable => message.header.kind = RouteType::Unreachable,
+        RouteKind::LastResort => {
+            message.header.kind = RouteType::Unreachable;
+            message.attributes.push(RouteAttribute::Priority(LAST_PRIORITY));
+        }
     }
     message.attributes.extend(source.map(|source| RouteAttribute::PrefSource(route_address(source))));
     message
@@ -295,7 +326,7 @@ impl fmt::Display for Request {
     /// In words that complete "the kernel refused to …".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NewVeth { end, peer, .. } => {
+            Self::NewVeth { end, peer } => {
                 write!(f, "create the veth pair {} and {}", end.name, peer.name)
             }
             Self::AlternativeName { index, name } => write!(f, "name link {index} {name}"),

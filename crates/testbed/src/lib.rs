@@ -6,6 +6,7 @@
 
 pub mod floor;
 mod host;
+pub mod icmp;
 pub mod namespace;
 pub mod traffic;
 mod wait;

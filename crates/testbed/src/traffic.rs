@@ -10,6 +10,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
 use std::thread;
 
 use enid_netns::Namespace;
@@ -65,6 +66,23 @@ pub fn udp(namespace: &Namespace, address: IpAddr, port: u16) -> UdpSocket {
     let socket = inside(namespace, || UdpSocket::bind(address)).unwrap_or_else(|e| panic!("{address}: {e}"));
     socket.set_read_timeout(Some(DEADLINE)).expect("set a timeout");
     socket
+}
+
+/// Has the kernel cut what a UDP socket sends into datagrams of `size` bytes (`UDP_SEGMENT`, udp(7)).
+pub fn segment(socket: &UdpSocket, size: u16) {
+    let option = libc::c_int::from(size);
+    let length = libc::socklen_t::try_from(size_of_val(&option)).expect("a small size");
+    // SAFETY: the option is an int, as the kernel reads it, and lives until the call returns.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_UDP,
+            libc::UDP_SEGMENT,
+            (&raw const option).cast(),
+            length,
+        )
+    };
+    assert_eq!(set, 0, "UDP_SEGMENT: {}", std::io::Error::last_os_error());
 }
 
 /// Sends datagrams of `size` bytes and receives each, in order.

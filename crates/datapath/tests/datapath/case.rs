@@ -7,8 +7,8 @@ use enid_abi::Ledger;
 use enid_datapath::{Bucket, Count, Datapath, Direction, FlowReading, Ledgers};
 use enid_model::EniNumber;
 
-use crate::host;
 use crate::run::{self, Gso, Verdict};
+use crate::{host, policy};
 
 /// A data path with one ENI, open.
 pub(crate) struct Fixture {
@@ -67,7 +67,9 @@ impl Fixture {
     pub(crate) fn with_capacity(flows: u32) -> Self {
         let fixture = Self { datapath: host::load(flows), eni: host::eni(1_000_001) };
         host::device(fixture.eni);
-        fixture.datapath.open_eni(fixture.eni).unwrap();
+        host::routes();
+        let group = policy::open(&fixture.datapath);
+        fixture.datapath.open_eni(&host::settings(fixture.eni, &[group])).unwrap();
         fixture
     }
 

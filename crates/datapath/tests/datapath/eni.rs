@@ -36,7 +36,7 @@ fn a_closed_eni_counts_what_it_drops() {
             fixture.check(&Case::new(direction, frame.clone(), place, 100));
             fixture.check(&Case::new(direction, ethernet(0x0806, &[0; 28]), place, 28));
         }
-        fixture.datapath.open_eni(fixture.eni).unwrap();
+        fixture.datapath.open_eni(&crate::host::settings(fixture.eni, &[])).unwrap();
         assert_eq!(fixture.send(&frame), Verdict::Pass);
         let egress = fixture.ledgers().egress;
         assert_eq!(egress.buffers, 4, "a reopened ENI keeps its ledgers");
@@ -55,7 +55,7 @@ fn a_slot_is_one_enis_at_a_time() {
 
         assert!(datapath.is_free(first).unwrap());
         assert!(!datapath.is_free(second).unwrap());
-        let taken = datapath.open_eni(second).unwrap_err();
+        let taken = datapath.open_eni(&crate::host::settings(second, &[])).unwrap_err();
         assert!(
             matches!(taken, DatapathError::SlotTaken { number, holder } if number == second && holder == first.get())
         );
@@ -69,7 +69,7 @@ fn a_slot_is_one_enis_at_a_time() {
         datapath.remove_eni(first).unwrap();
         assert_eq!(datapath.enis().unwrap(), []);
         assert!(datapath.is_free(second).unwrap());
-        datapath.open_eni(second).unwrap();
+        datapath.open_eni(&crate::host::settings(second, &[])).unwrap();
         assert_eq!(datapath.ledgers(second).unwrap(), Ledgers::default(), "a new ENI begins at zero");
         assert!(datapath.ledgers(first).is_err());
     });

@@ -16,6 +16,9 @@ pub(crate) const PSH: u8 = 8;
 /// TCP flags as they stand in the header.
 pub(crate) const ACK: u8 = 16;
 
+/// The MAC that frames are from.
+pub(crate) const MAC: &str = "02:00:00:00:00:02";
+
 /// An Ethernet frame.
 pub(crate) fn ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];

@@ -14,6 +14,7 @@ mod ipv4;
 mod ipv6;
 mod lifecycle;
 mod other;
+mod policy;
 mod property;
 mod reference;
 mod run;

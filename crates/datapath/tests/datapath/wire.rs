@@ -58,7 +58,7 @@ impl Wire {
     fn new(addresses: bool) -> Self {
         let (task, namespace) = Task::new();
         let fixture = Fixture { datapath: load(1024), eni: eni(1_000_001) };
-        fixture.datapath.open_eni(fixture.eni).unwrap();
+        fixture.datapath.open_eni(&crate::host::settings(fixture.eni, &[])).unwrap();
         let quiet =
             || command("sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.addr_gen_mode=1");
         quiet();

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::blocking;
 use crate::doctor::{self, Doctor};
+use crate::kernel;
 
 /// The host, at the door.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl v1::host_service_server::HostService for HostApi {
             };
             Ok(DoctorResponse {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                kernel: doctor::kernel_release(),
+                kernel: kernel::release(),
                 findings: doctor.examine().into_iter().map(finding).collect(),
             })
         })
