@@ -4,9 +4,9 @@ use aya_ebpf::bindings::{TC_ACT_OK, TC_ACT_SHOT};
 use enid_abi::{Bucket, Count, Direction, EniSlot, EniState, Ledger, slot_of};
 
 use crate::case::{Case, case};
-use crate::decide::Outcome;
 use crate::maps::{ENI_MASK, ENIS, LEDGERS};
 use crate::now::Moment;
+use crate::outcome::Outcome;
 use crate::packet::{self, ETHERNET, FLOW, Stop};
 use crate::skb::Skb;
 use crate::{claim, decide, deliver, flow};

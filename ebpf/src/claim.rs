@@ -5,8 +5,8 @@ use enid_abi::{Address, Bucket, EniSlot, Family, Reason};
 
 use crate::bytes::{Bytes as _, Header as _, Linear, load};
 use crate::case::case;
-use crate::decide::Outcome;
 use crate::deliver::open_slot;
+use crate::outcome::Outcome;
 use crate::packet::Packet;
 use crate::policy::words;
 use crate::skb::Skb;
@@ -127,9 +127,12 @@ fn judge_discovery(skb: Skb, packet: &Packet, slot: &EniSlot) -> Outcome {
         && (is_unspecified || is_own(&source, slot))
         && match kind {
             NEIGHBOUR_SOLICITATION => {
-                (!is_unspecified || target_is_own(skb, packet, slot)) && options_are_own(skb, packet, 24, slot)
+                (!is_unspecified || target_is_own(skb, packet, slot))
+                    && options_are_own(skb, packet, 24, slot)
             }
-            NEIGHBOUR_ADVERTISEMENT => target_is_own(skb, packet, slot) && options_are_own(skb, packet, 24, slot),
+            NEIGHBOUR_ADVERTISEMENT => {
+                target_is_own(skb, packet, slot) && options_are_own(skb, packet, 24, slot)
+            }
             ROUTER_SOLICITATION => options_are_own(skb, packet, 8, slot),
             _ => true,
         };

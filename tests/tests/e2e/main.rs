@@ -26,6 +26,7 @@ mod network_file;
 mod networks;
 mod outside;
 mod path_mtu;
+mod policy;
 mod purge;
 mod refused;
 mod refused_records;
