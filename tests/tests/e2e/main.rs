@@ -19,6 +19,7 @@ mod disk;
 mod doctor;
 mod flow_log;
 mod idempotence;
+mod jumbo;
 mod kernel;
 mod killed;
 mod ledger;
