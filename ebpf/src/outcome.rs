@@ -26,6 +26,15 @@ impl Outcome {
         Self { action: target, bucket: InBucket(FLOW) }
     }
 
+    /// It is for the rules to judge, after all.
+    pub const FOR_RULES: Self = Self { action: Self::PASS, bucket: InBucket(FLOW) };
+
+    /// Whether it is [`Outcome::FOR_RULES`].
+    #[inline(always)]
+    pub fn is_for_rules(self) -> bool {
+        self.bucket.0 == FLOW
+    }
+
     /// It is dropped, and counted in a bucket.
     #[inline(always)]
     pub fn dropped(bucket: Bucket) -> Self {

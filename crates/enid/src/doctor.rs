@@ -309,7 +309,7 @@ mod tests {
             .filter(|finding| finding.severity == Severity::Failure)
             .map(|finding| finding.detail)
             .collect();
-        assert_eq!(old.len(), 3, "{old:?}");
+        assert_eq!(old.len(), 4, "{old:?}");
         assert!(old[1].ends_with("reading maps in batches (BPF_MAP_LOOKUP_BATCH): 5.6 brings it"), "{old:?}");
         assert_eq!(kernel("strange")[0].severity, Severity::Warning);
     }

@@ -2,7 +2,8 @@
 
 use enid_datapath::{Bucket, Count, Datapath, FlowReading, Reason};
 
-use crate::case::{Fixture, count};
+use crate::case::Fixture;
+use crate::records::count;
 use crate::frame::{Ipv4, SYN, tcp};
 use crate::host::{BPF, command, in_host, settings};
 
