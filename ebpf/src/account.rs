@@ -1,73 +1,120 @@
-//! The ledgers, and the verdict.
-
-use core::mem::MaybeUninit;
+//! A packet's way through a program: read, judged, counted, sent on.
 
 use aya_ebpf::bindings::{TC_ACT_OK, TC_ACT_SHOT};
-use enid_abi::{Bucket, Count, Direction, EniState, Ledger, slot_of};
+use enid_abi::{Bucket, Count, Direction, EniSlot, EniState, Ledger, slot_of};
 
-use crate::flow;
+use crate::case::{Case, case};
 use crate::maps::{ENI_MASK, ENIS, LEDGERS};
-use crate::packet::{self, ETHERNET, FLOW, Packet};
+use crate::now::Moment;
+use crate::outcome::Outcome;
+use crate::packet::{self, ETHERNET, FLOW, Stop};
 use crate::skb::Skb;
+use crate::{claim, decide, deliver, flow};
 
-/// Accounts for a packet of the ENI whose host end it is on, and decides whether it goes on.
+/// Judges and counts a packet of the ENI whose host end it is on, and sends it on its way.
 #[inline(always)]
 pub fn account(skb: Skb, direction: Direction) -> i32 {
     let number = skb.ifindex();
-    let slot = slot_of(number, ENI_MASK.load());
-    let Some(eni) = ENIS.get(slot) else {
+    let Some(slot) = ENIS.get(slot_of(number, ENI_MASK.load())) else {
         return TC_ACT_SHOT;
     };
-    if !eni.holds(number) {
+    if !slot.holds(number) {
         return TC_ACT_SHOT;
     }
-    let open = eni.state == EniState::Open as u32;
-    let Some(ledger) = LEDGERS.get_ptr_mut(direction.ledger_of(slot)) else {
+    let Some(ledger) = ledger_of(number, direction) else {
         return TC_ACT_SHOT;
     };
-    // SAFETY: a per-CPU value of the map. Plain additions are enough: a tc program runs with bottom halves disabled,
-    // so no other program of this CPU comes in between, and other CPUs have values of their own.
-    let ledger = unsafe { &mut *ledger };
 
-    let mut packet = MaybeUninit::<Packet>::uninit();
-    let (wire, bucket) = match packet::read(skb, direction, &mut packet) {
+    let Some(case) = case() else {
+        return TC_ACT_SHOT;
+    };
+
+    let (wire, outcome) = match packet::read(skb, direction, &mut case.packet) {
         Ok(()) => {
-            // SAFETY: it was read.
-            let packet = unsafe { packet.assume_init_mut() };
-            let wire = packet::on_the_wire(skb, packet.length, packet.headers);
-            let bucket = if !open {
-                Bucket::Closed as u8
-            } else if packet.bucket == FLOW && !flow::count(skb, packet, wire) {
-                Bucket::Skipped as u8
-            } else {
-                packet.bucket
-            };
-            (wire, bucket)
+            let wire = packet::on_the_wire(skb, case.packet.length, case.packet.headers);
+            (wire, outcome(skb, slot, direction, case, wire))
         }
         Err(stop) => {
             let length = skb.len().saturating_sub(ETHERNET);
-            let bucket = if open { stop.bucket() } else { Bucket::Closed };
-            (packet::on_the_wire(skb, length, 0), bucket as u8)
+            (packet::on_the_wire(skb, length, 0), stopped(skb, slot, direction, stop))
         }
     };
-    enter(ledger, skb, direction, wire, bucket)
-}
-
-/// Enters a packet in the ledgers.
-#[inline(always)]
-fn enter(ledger: &mut Ledger, skb: Skb, direction: Direction, wire: Count, bucket: u8) -> i32 {
     ledger.wire.add(wire);
-    let mut dropped = false;
-    if bucket != FLOW {
-        const { assert!(Bucket::COUNT.is_power_of_two()) };
-        // The verifier does not know that a bucket has a place; it can follow a mask.
-        ledger.buckets[usize::from(bucket) & (Bucket::COUNT - 1)].add(wire);
-        dropped = bucket == Bucket::InstanceMetadata as u8 || bucket == Bucket::Closed as u8;
-    }
+    outcome.bucket.enter(ledger, wire);
     // What the kernel counts: on ingress before this program, on egress after it, so not what is dropped here.
-    if direction as u8 == Direction::Egress as u8 || !dropped {
+    if direction as u8 == Direction::Egress as u8 || outcome.action != Outcome::DROP {
         ledger.buffers += 1;
         ledger.layer2_bytes += u64::from(skb.len());
     }
-    if dropped { TC_ACT_SHOT } else { TC_ACT_OK }
+    match outcome.action {
+        Outcome::PASS => TC_ACT_OK,
+        Outcome::DROP => TC_ACT_SHOT,
+        receiver => deliver::deliver(skb, receiver, wire, outcome.bucket),
+    }
+}
+
+/// What becomes of an IP packet.
+#[inline(always)]
+fn outcome(skb: Skb, slot: &EniSlot, direction: Direction, case: &mut Case, wire: Count) -> Outcome {
+    if slot.state != EniState::Open as u32 {
+        return Outcome::dropped(Bucket::Closed);
+    }
+    let packet = &mut case.packet;
+    let is_egress = direction as u8 == Direction::Egress as u8;
+    if packet.bucket != FLOW {
+        let outcome = if packet.bucket == Bucket::NeighborDiscovery as u8 {
+            Outcome::unpack(claim::discovery(skb.as_ptr()))
+        } else {
+            Outcome::of_bucket(packet.bucket)
+        };
+        if !outcome.is_for_rules() {
+            return outcome;
+        }
+    }
+    let moment = Moment::read();
+    if !packet.is_rare && (!is_egress || claim::has_own_mac(skb, slot)) {
+        if let Some(receiver) = flow::count_established(skb, packet, &wire, &moment) {
+            return Outcome::counted(receiver);
+        }
+    }
+    case.wire = wire;
+    case.moment = moment;
+    Outcome::unpack(decide::decide(skb.as_ptr()))
+}
+
+/// What becomes of a frame that is no IP packet.
+#[inline(always)]
+fn stopped(skb: Skb, slot: &EniSlot, direction: Direction, stop: Stop) -> Outcome {
+    if slot.state != EniState::Open as u32 {
+        return Outcome::dropped(Bucket::Closed);
+    }
+    if direction as u8 == Direction::Egress as u8 && stop as u32 == Stop::Arp as u32 {
+        return Outcome::unpack(claim::arp(skb.as_ptr()));
+    }
+    Outcome::of_bucket(stop.bucket() as u8)
+}
+
+/// Where an outcome is counted, if not in a flow.
+#[derive(Clone, Copy)]
+pub struct InBucket(pub u8);
+
+impl InBucket {
+    /// Counts a packet in its bucket; nothing if it is in a flow or a refusal.
+    #[inline(always)]
+    pub fn enter(self, ledger: &mut Ledger, wire: Count) {
+        const { assert!(Bucket::PLACES.is_power_of_two()) };
+        if self.0 != FLOW {
+            // The verifier does not know that a bucket has a place; it can follow a mask.
+            ledger.buckets[usize::from(self.0) & (Bucket::PLACES - 1)].add(wire);
+        }
+    }
+}
+
+/// The ledger of an ENI and direction on this CPU.
+#[inline(always)]
+pub fn ledger_of<'a>(number: u32, direction: Direction) -> Option<&'a mut Ledger> {
+    let index = direction.ledger_of(slot_of(number, ENI_MASK.load()));
+    // SAFETY: a per-CPU value of the map. Plain additions are enough: a tc program runs with bottom halves disabled,
+    // so no other program of this CPU comes in between, and other CPUs have values of their own.
+    LEDGERS.get_ptr_mut(index).map(|ledger| unsafe { &mut *ledger })
 }

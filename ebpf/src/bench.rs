@@ -1,6 +1,6 @@
 //! Programs for the benchmark: the accounting over many flows, and what to subtract from it. Not part of the daemon.
 //!
-//! A test run gives a program the same frame again and again, so these write another source address into it first.
+//! A test run gives a program the same frame again and again, so these write other ports into it first.
 
 #![no_std]
 #![no_main]
@@ -10,16 +10,28 @@
 mod account;
 mod atomic;
 mod bytes;
+mod case;
+mod claim;
 mod class;
+mod decide;
+mod deliver;
 mod flow;
+mod fragment;
 mod from_eni;
+mod icmp;
 mod ipv4;
 mod ipv6;
 mod maps;
 mod now;
+mod outcome;
 mod packet;
+mod policy;
+mod refuse;
+mod route;
+mod settle;
 mod skb;
 mod to_eni;
+mod track;
 mod transport;
 
 use core::arch::asm;
@@ -101,22 +113,15 @@ fn draw(skb: Skb) -> Option<()> {
         draw.state = x;
         ((x >> 32) * u64::from(draw.flows) >> 32) as u32
     };
-    // The last octets of the source address of either family, in the word that the program will load them by.
+    // Both ports, in the word that the program will load them by.
     // SAFETY: the context is valid for as long as the program runs.
     let is_ipv6 = unsafe { (*skb.as_ptr()).protocol } == u32::from(0x86dd_u16.to_be());
-    let at = skb.data() as usize + if is_ipv6 { 30 } else { 26 };
-    if at + 8 > skb.data_end() as usize {
+    let at = skb.data() as usize + if is_ipv6 { 54 } else { 34 };
+    if at + 4 > skb.data_end() as usize {
         return None;
     }
     // SAFETY: the bounds were checked just now; the verifier allows packets to be written to unaligned.
-    unsafe {
-        if is_ipv6 {
-            asm!("*(u64 *)({at} + 0) = {value}", at = in(reg) at, value = in(reg) u64::from(flow).to_be());
-        } else {
-            let address = u64::from((0x0a00_0000 | flow).to_be());
-            asm!("*(u32 *)({at} + 0) = {value}", at = in(reg) at, value = in(reg) address);
-        }
-    }
+    unsafe { asm!("*(u32 *)({at} + 0) = {value}", at = in(reg) at, value = in(reg) u64::from(flow)) };
     Some(())
 }
 

@@ -65,7 +65,7 @@ impl Bytes for Linear {
 
 /// A load of a field wherever it is aligned: the verifier allows that for packets (on machines that can), while the
 /// compiler, told the alignment is 1, would load byte by byte.
-macro_rules! load {
+macro_rules! field {
     ($size:literal, $at:ident, $address:expr) => {{
         let value: u64;
         // SAFETY: within the header, whose bounds were checked when it was found; the verifier holds us to it.
@@ -85,22 +85,22 @@ macro_rules! load {
 impl Header for InPacket {
     #[inline(always)]
     fn octet<const AT: usize>(&self) -> u8 {
-        load!("u8", AT, self.0) as u8
+        field!("u8", AT, self.0) as u8
     }
 
     #[inline(always)]
     fn short<const AT: usize>(&self) -> u16 {
-        u16::from_be(load!("u16", AT, self.0) as u16)
+        u16::from_be(field!("u16", AT, self.0) as u16)
     }
 
     #[inline(always)]
     fn word<const AT: usize>(&self) -> u32 {
-        load!("u32", AT, self.0) as u32
+        field!("u32", AT, self.0) as u32
     }
 
     #[inline(always)]
     fn double<const AT: usize>(&self) -> u64 {
-        load!("u64", AT, self.0)
+        field!("u64", AT, self.0)
     }
 }
 
@@ -165,5 +165,23 @@ impl<const SIZE: usize> Header for Copied<SIZE> {
     #[inline(always)]
     fn double<const AT: usize>(&self) -> u64 {
         u64::from_ne_bytes(self.field::<AT, 8>())
+    }
+}
+
+/// Copies a structure of integers out of the frame; none if that ends before.
+#[inline(always)]
+pub fn load<T: Copy>(skb: Skb, offset: u32) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper writes as many bytes as the structure has, or fails.
+    unsafe {
+        match bpf_skb_load_bytes(
+            skb.as_ptr().cast(),
+            offset,
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+        ) {
+            0 => Some(value.assume_init()),
+            _ => None,
+        }
     }
 }

@@ -1,42 +1,52 @@
 //! Traffic classes: on whose behalf a flow runs.
 
 use aya_ebpf::helpers::bpf_skb_cgroup_id;
-use enid_abi::{Direction, FlowKey, FlowValue, Interval};
+use enid_abi::{Direction, FlowKey, FlowValue};
 
-use crate::flow::{Place, find};
-use crate::maps::{CLASSES, FLOWS};
+use crate::maps::CLASSES;
 use crate::skb::Skb;
 
 const APPLICATION: u8 = 0;
 
-/// The class of a flow whose first packet this is: its sender's tag, else the class of the flow it answers.
-/// `opens` says that the packet opens a connection, so that there is nothing it could answer.
+/// The class of what a socket sends, by its cgroup; `application` where it has no tag.
 #[inline(always)]
-pub fn of_first_packet(skb: Skb, key: &FlowKey, opens: bool, interval: Interval) -> u8 {
-    let tag = tag(skb, key);
-    let Some(reverse) = reverse(key, interval) else {
-        return tag.unwrap_or(APPLICATION);
-    };
-    match (tag, opens) {
-        (None, false) => read(reverse),
-        (tag, _) => {
-            let class = tag.unwrap_or(APPLICATION);
-            // The task answers: the flow that came first had nobody to ask.
-            write(reverse, class);
-            class
-        }
-    }
+pub fn of_sender(skb: Skb, key: &FlowKey) -> u8 {
+    tag(skb, key).unwrap_or(APPLICATION)
 }
 
-/// Gives a connection that opens over an old entry the class of its sender, both ways.
-#[inline(never)]
-pub fn assign(skb: Skb, key: &FlowKey, interval: Interval) {
-    let class = tag(skb, key).unwrap_or(APPLICATION);
-    if let Some(entry) = FLOWS.get_ptr_mut(key) {
-        write(entry, class);
-    }
-    if let Some(reverse) = reverse(key, interval) {
-        write(reverse, class);
+/// Gives an entry its classes when its first packet comes, or when one opens a connection on old ports, which may be
+/// somebody else's: its sender's tag, else the class of the flow it answers. `opens` says that there is nothing it
+/// could answer.
+///
+/// # Safety
+///
+/// `reverse` is null or a value of the flow table.
+#[inline(always)]
+pub unsafe fn assign(skb: Skb, key: &FlowKey, opens: bool, value: &mut FlowValue, reverse: *mut FlowValue) {
+    let tag = tag(skb, key);
+    // SAFETY: the caller's; single bytes, whole whoever writes them.
+    unsafe {
+        let reverse = if reverse.is_null() { None } else { Some(reverse) };
+        // What the other direction has for this ENI.
+        let of_reverse = reverse.map(|reverse| match (*reverse).target {
+            0 => &raw mut (*reverse).class,
+            _ => &raw mut (*reverse).target_class,
+        });
+        value.class = match (tag, opens, of_reverse) {
+            (None, false, Some(class)) => class.read_volatile(),
+            (tag, _, of_reverse) => {
+                let class = tag.unwrap_or(APPLICATION);
+                // The task answers: the flow that came first had nobody to ask.
+                if let Some(of_reverse) = of_reverse {
+                    of_reverse.write_volatile(class);
+                }
+                class
+            }
+        };
+        value.target_class = match reverse {
+            Some(reverse) if (*reverse).target != 0 => (&raw const (*reverse).class).read_volatile(),
+            _ => APPLICATION,
+        };
     }
 }
 
@@ -51,25 +61,4 @@ fn tag(skb: Skb, key: &FlowKey) -> Option<u8> {
     // SAFETY: the value is copied at once.
     let tag = unsafe { CLASSES.get(&cgroup) }?;
     (tag.eni == key.eni).then_some(tag.class)
-}
-
-#[inline(always)]
-fn reverse(key: &FlowKey, interval: Interval) -> Option<*mut FlowValue> {
-    let mut key = key.reverse();
-    match find(&mut key, interval) {
-        Place::Found(entry) => Some(entry),
-        _ => None,
-    }
-}
-
-#[inline(always)]
-fn read(entry: *mut FlowValue) -> u8 {
-    // SAFETY: a value of the flow table; one byte, whole whoever writes it.
-    unsafe { (&raw const (*entry).class).read_volatile() }
-}
-
-#[inline(always)]
-fn write(entry: *mut FlowValue, class: u8) {
-    // SAFETY: a value of the flow table; one byte, whole whoever writes it.
-    unsafe { (&raw mut (*entry).class).write_volatile(class) };
 }

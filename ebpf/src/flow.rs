@@ -1,112 +1,160 @@
-//! Counting in the flow table.
+//! The flow table: finding entries, making them, and counting in them.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use enid_abi::{Count, Direction, FlowKey, FlowValue, Interval, Mark, TcpFlags, Tick, Window};
+use enid_abi::{Count, FlowKey, FlowValue, Interval, Mark, Tick, Window, is_over, slot_of};
 
-use crate::maps::{CLOCK, FLOWS};
-use crate::now::tick;
+use crate::atomic;
+use crate::deliver::{is_too_large, open_slot};
+use crate::maps::{ENI_MASK, FLOW_COUNTS, FLOWS, FLOWS_DELETED};
+use crate::now::Moment;
 use crate::packet::Packet;
 use crate::skb::Skb;
-use crate::{atomic, class};
 
-/// Where a flow stands in the table.
-pub enum Place {
-    /// In this entry.
-    Found(*mut FlowValue),
-    /// Nowhere; the key is one that may be inserted.
-    Vacant,
-    /// Nowhere, nor can it be: both generations have expired and were not yet deleted.
-    Blocked,
+/// Counts a packet of an established flow, the fast way: nothing to decide, as its entry was allowed in this epoch
+/// and is not idle. Returns where its packets go, as [`FlowValue::target`]; none if it has to be decided.
+#[inline(always)]
+pub fn count_established(skb: Skb, packet: &Packet, wire: &Count, moment: &Moment) -> Option<u32> {
+    let entry = FLOWS.get_ptr_mut(&packet.key)?;
+    // SAFETY: a value of the map. Other CPUs may change fields meanwhile; each is read once.
+    unsafe {
+        if (&raw const (*entry).epoch).read_volatile() != moment.epoch {
+            return None;
+        }
+        let window = &raw mut (*entry).windows[moment.interval.window()];
+        let mark = Mark::from_bits((&raw const (*window).mark).read_volatile());
+        let last = if mark.interval() == moment.interval { (*window).last } else { (*entry).last() };
+        // An entry is kept for longer than it may be idle: one that may be deleted is idle too.
+        if is_over(moment.now, last, (&raw const (*entry).idle).read_volatile()) {
+            return None;
+        }
+        let target = (*entry).target;
+        if target != 0 && open_slot(target).is_none_or(|slot| is_too_large(skb, packet, slot)) {
+            return None;
+        }
+        add(window, moment, packet.tcp_flags, wire);
+        Some(target)
+    }
 }
 
-/// Counts a packet in its flow; says whether there was room for it.
-#[inline(always)]
-pub fn count(skb: Skb, packet: &mut Packet, wire: Count) -> bool {
-    let interval = CLOCK.get(0).map_or(Interval::FIRST, |clock| Interval::new(clock.interval));
-    let now = tick();
-    let opens = packet.key.direction == Direction::Egress as u8
-        && packet.tcp_flags & TcpFlags::SYN_ACK == TcpFlags::SYN;
+/// The entry of a flow that has not expired, or null. Leaves its generation in the key, which comes with 0.
+///
+/// Of two the one that was not given up in favour of the other.
+#[inline(never)]
+pub fn find(key: &mut FlowKey, moment: &Moment) -> *mut FlowValue {
+    let mut given_up = core::ptr::null_mut();
+    for generation in 0..2 {
+        key.generation = generation;
+        let Some(entry) = FLOWS.get_ptr_mut(&*key) else {
+            continue;
+        };
+        // SAFETY: a value of the map.
+        unsafe {
+            if (*entry).is_expired(moment.began) {
+                continue;
+            }
+            if (*entry).keep != 0 {
+                return entry;
+            }
+        }
+        given_up = entry;
+    }
+    key.generation = 0;
+    given_up
+}
 
-    let entry = match find(&mut packet.key, interval) {
-        Place::Found(entry) => {
-            if opens {
-                // A new connection on old ports may be somebody else's.
-                class::assign(skb, &packet.key, interval);
-            }
-            entry
+/// Finds the entry of a flow that leads to `target`, or makes it with these contents. Null where there is no room.
+#[inline(never)]
+pub fn place(key: &mut FlowKey, value: &FlowValue, limit: u32, moment: &Moment) -> *mut FlowValue {
+    for generation in 0..2 {
+        key.generation = generation;
+        if FLOWS.get_ptr(&*key).is_none() && !insert(key, value, limit, moment) {
+            return core::ptr::null_mut();
         }
-        Place::Vacant => {
-            create(skb, packet, opens, interval, now);
-            match FLOWS.get_ptr_mut(&packet.key) {
-                Some(entry) => entry,
-                None => return false,
-            }
+        let Some(entry) = FLOWS.get_ptr_mut(&*key) else {
+            return core::ptr::null_mut();
+        };
+        // SAFETY: a value of the map.
+        if unsafe { !(*entry).is_expired(moment.began) && (*entry).target == value.target } {
+            return entry;
         }
-        Place::Blocked => return false,
+    }
+    core::ptr::null_mut()
+}
+
+/// Makes an entry, unless another CPU was first. Says whether there was room.
+#[inline(always)]
+fn insert(key: &FlowKey, value: &FlowValue, limit: u32, moment: &Moment) -> bool {
+    let slot = slot_of(key.eni, ENI_MASK.load());
+    let (Some(count), Some(deleted)) = (FLOW_COUNTS.get_ptr_mut(slot), FLOWS_DELETED.get(slot)) else {
+        return false;
     };
-    // SAFETY: the entry is a value of the map, the window one of its two.
-    unsafe { add(&raw mut (*entry).windows[interval.window()], interval, packet.tcp_flags, now, wire) };
+    const EXISTS: i32 = -17;
+    // SAFETY: a value of the map; several CPUs may be at its limit at once, and exceed it by as many.
+    unsafe {
+        let made = (&raw const (*count).made).read_volatile();
+        let inserted = if made.wrapping_sub(*deleted) >= u64::from(limit) {
+            Err(0)
+        } else {
+            // Whoever is first, both find the one entry: hence not BPF_ANY, which would replace it.
+            FLOWS.insert(key, value, u64::from(BPF_NOEXIST))
+        };
+        match inserted {
+            Ok(()) => atomic::add(&raw mut (*count).made, 1),
+            Err(EXISTS) => {}
+            Err(_) => {
+                (&raw mut (*count).last_full).write_volatile(moment.now);
+                (&raw mut (*count).was_full).write_volatile(1);
+                return false;
+            }
+        }
+    }
     true
 }
 
-/// Finds a flow's entry, in the generation that has not expired. Leaves that generation in the key, which comes with 0.
+/// The windows of an entry that is about to be made: it is never without a mark, or user space could take it for
+/// expired before its first packet is added.
 #[inline(always)]
-pub fn find(key: &mut FlowKey, interval: Interval) -> Place {
-    for generation in 0..2 {
-        if generation != 0 {
-            key.generation = generation;
-        }
-        let Some(entry) = FLOWS.get_ptr_mut(&*key) else {
-            return Place::Vacant;
-        };
-        // SAFETY: a value of the map. Another CPU may change it meanwhile, but a mark never goes back.
-        let expired = unsafe {
-            (*entry).windows[interval.window()].mark().interval() != interval && (*entry).is_expired(interval)
-        };
-        if !expired {
-            return Place::Found(entry);
-        }
-    }
-    Place::Blocked
-}
-
-/// Makes an entry without counts, unless another CPU is first.
-#[inline(never)]
-fn create(skb: Skb, packet: &Packet, opens: bool, interval: Interval, now: Tick) {
-    let mut value = FlowValue {
-        class: class::of_first_packet(skb, &packet.key, opens, interval),
-        ..FlowValue::default()
-    };
-    // An entry is never without a mark, or user space could take it for expired before its first packet is added.
-    let window = &mut value.windows[interval.window()];
-    window.mark = Mark::new(interval, packet.tcp_flags, now).bits();
-    window.last = now;
-    // Whoever is first, both find the one entry: hence not BPF_ANY, which would replace it.
-    let _ = FLOWS.insert(&packet.key, &value, u64::from(BPF_NOEXIST));
+pub fn fresh_windows(windows: &mut [Window; 2], moment: &Moment, flags: u8) {
+    let window = &mut windows[moment.interval.window()];
+    window.mark = Mark::new(moment.interval, flags, moment.now).bits();
+    window.last = moment.now;
 }
 
 /// Adds a packet to a window.
 ///
 /// # Safety
 ///
-/// The window is in a value of the flow table.
+/// The window is in a value of the flow table or of the table of refusals.
 #[inline(always)]
-unsafe fn add(window: *mut Window, interval: Interval, flags: u8, now: Tick, wire: Count) {
+pub unsafe fn add(window: *mut Window, moment: &Moment, flags: u8, wire: &Count) {
     // SAFETY: the caller's. The mark is read once, as another CPU may be changing it.
     unsafe {
         let mark = Mark::from_bits((&raw const (*window).mark).read_volatile());
-        if mark.interval() != interval {
-            let begun = Mark::new(interval, flags, now);
-            // Only the beginning of this interval changes an old mark: who fails finds it begun by another CPU.
-            if !atomic::replace(&raw mut (*window).mark, mark.bits(), begun.bits()) {
-                atomic::set_bits(&raw mut (*window).mark, Mark::flag_bits(flags));
-            }
+        if mark.interval() != moment.interval {
+            begin(window, mark, moment.interval, flags, moment.now);
         } else if flags & !mark.flags() != 0 {
             atomic::set_bits(&raw mut (*window).mark, Mark::flag_bits(flags));
         }
         atomic::add(&raw mut (*window).packets, wire.packets);
         atomic::add(&raw mut (*window).bytes, wire.bytes);
         // Two CPUs that meet within a tick may leave the earlier time: off by one tick.
-        (&raw mut (*window).last).write_volatile(now);
+        (&raw mut (*window).last).write_volatile(moment.now);
+    }
+}
+
+/// Begins a window's interval.
+///
+/// # Safety
+///
+/// As for [`add`].
+#[inline(always)]
+unsafe fn begin(window: *mut Window, mark: Mark, interval: Interval, flags: u8, now: Tick) {
+    let begun = Mark::new(interval, flags, now);
+    // SAFETY: the caller's.
+    unsafe {
+        // Only the beginning of this interval changes an old mark: who fails finds it begun by another CPU.
+        if !atomic::replace(&raw mut (*window).mark, mark.bits(), begun.bits()) {
+            atomic::set_bits(&raw mut (*window).mark, Mark::flag_bits(flags));
+        }
     }
 }

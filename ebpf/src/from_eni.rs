@@ -7,7 +7,7 @@ use enid_abi::Direction;
 use crate::account::account;
 use crate::skb::Skb;
 
-/// Accounts for a packet that the task sent.
+/// Judges a packet that the task sent, counts it, and sends it on its way.
 #[classifier]
 pub fn from_eni(context: TcContext) -> i32 {
     account(Skb::new(&context), Direction::Egress)

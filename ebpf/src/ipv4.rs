@@ -3,7 +3,7 @@
 use enid_abi::{Bucket, Direction, Family};
 
 use crate::bytes::{Bytes, Header as _};
-use crate::packet::{ETHERNET, Internet, Packet, Stop};
+use crate::packet::{ETHERNET, Fragment, Internet, Packet, Stop};
 use crate::skb::Skb;
 use crate::transport::Transport;
 
@@ -11,6 +11,7 @@ const LINK_LOCAL: u32 = 0xa9fe_0000;
 const LINK_LOCAL_MASK: u32 = 0xffff_0000;
 const INSTANCE_METADATA: u32 = 0xa9fe_a9fe;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
+const MORE_FRAGMENTS: u16 = 0x2000;
 
 /// Reads a packet from its IPv4 header on.
 #[inline(always)]
@@ -36,6 +37,13 @@ pub fn read(bytes: &impl Bytes, skb: Skb, direction: Direction) -> Result<Packet
         return Err(Stop::Malformed);
     }
 
+    let fragment = match header.short::<6>() {
+        word if word & FRAGMENT_OFFSET != 0 => Fragment::Later,
+        word if word & MORE_FRAGMENTS != 0 => Fragment::First,
+        _ => Fragment::None,
+    };
+    // What a task sends to such an address would reach nobody; what comes from one is for the rules to judge.
+    let stays = direction as u8 == Direction::Egress as u8 && is_link_local(destination);
     let internet = Internet {
         family: Family::Ipv4,
         source: mapped(source),
@@ -43,9 +51,12 @@ pub fn read(bytes: &impl Bytes, skb: Skb, direction: Direction) -> Result<Packet
         protocol: header.octet::<9>(),
         length,
         headers: own,
-        bucket: (is_link_local(source) || is_link_local(destination)).then_some(Bucket::LinkLocal),
+        end: ETHERNET + own,
+        bucket: stays.then_some(Bucket::LinkLocal),
+        fragment,
+        identification: u32::from(header.short::<4>()),
     };
-    let transport = if header.short::<6>() & FRAGMENT_OFFSET == 0 {
+    let transport = if fragment as u8 != Fragment::Later as u8 {
         Transport::read(bytes, internet.protocol, Family::Ipv4, ETHERNET + own, length - own)?
     } else {
         Transport::NONE

@@ -3,7 +3,7 @@
 use enid_abi::{Direction, Family};
 
 use crate::bytes::{Bytes, Header as _};
-use crate::packet::{ETHERNET, Internet, Packet, Stop};
+use crate::packet::{ETHERNET, Fragment, Internet, Packet, Stop};
 use crate::skb::Skb;
 use crate::transport::Transport;
 
@@ -43,7 +43,7 @@ pub fn read(bytes: &impl Bytes, skb: Skb, direction: Direction) -> Result<Packet
         rare_for(bytes)?;
         walk(bytes, first, length, unstated, skb.gso_size() != 0)?
     } else {
-        Chain { protocol: first, end: OWN, transport_follows: true, off_the_wire: 0 }
+        Chain::new(first)
     };
     let internet = Internet {
         family: Family::Ipv6,
@@ -52,9 +52,12 @@ pub fn read(bytes: &impl Bytes, skb: Skb, direction: Direction) -> Result<Packet
         protocol: chain.protocol,
         length: length - chain.off_the_wire,
         headers: chain.end - chain.off_the_wire,
+        end: ETHERNET + chain.end,
         bucket: None,
+        fragment: chain.fragment,
+        identification: chain.identification,
     };
-    let transport = if chain.transport_follows {
+    let transport = if chain.fragment as u8 != Fragment::Later as u8 {
         let offset = ETHERNET + chain.end;
         Transport::read(bytes, chain.protocol, Family::Ipv6, offset, length - chain.end)?
     } else {
@@ -69,10 +72,19 @@ struct Chain {
     protocol: u8,
     /// Where it ends, from the IPv6 header on.
     end: u32,
-    /// Whether the next header really is there: it is in the first fragment only.
-    transport_follows: bool,
+    /// Whether it is a fragment: then the next header is there only in the first.
+    fragment: Fragment,
+    /// What the fragments have in common.
+    identification: u32,
     /// Bytes that the kernel takes out before it sends.
     off_the_wire: u32,
+}
+
+impl Chain {
+    #[inline(always)]
+    fn new(first: u8) -> Self {
+        Self { protocol: first, end: OWN, fragment: Fragment::None, identification: 0, off_the_wire: 0 }
+    }
 }
 
 #[inline(always)]
@@ -87,7 +99,7 @@ fn rare_for<B: Bytes>(_: &B) -> Result<(), Stop> {
 
 #[inline(always)]
 fn walk(bytes: &impl Bytes, first: u8, length: u32, unstated: bool, segmented: bool) -> Result<Chain, Stop> {
-    let mut chain = Chain { protocol: first, end: OWN, transport_follows: true, off_the_wire: 0 };
+    let mut chain = Chain::new(first);
     for _ in 0..LONGEST_CHAIN {
         if !is_extension(chain.protocol) {
             return Ok(chain);
@@ -113,9 +125,17 @@ fn walk(bytes: &impl Bytes, first: u8, length: u32, unstated: bool, segmented: b
             return Err(Stop::Malformed);
         }
         chain.protocol = header.octet::<0>();
-        if number == FRAGMENT && header.short::<2>() >> 3 != 0 {
-            chain.transport_follows = false;
-            return Ok(chain);
+        if number == FRAGMENT {
+            let offset = header.short::<2>();
+            chain.identification = bytes.header::<4>(ETHERNET + chain.end - 4)?.word::<0>();
+            if offset >> 3 != 0 {
+                chain.fragment = Fragment::Later;
+                return Ok(chain);
+            }
+            // An atomic fragment (RFC 6946) is whole.
+            if offset & 1 != 0 {
+                chain.fragment = Fragment::First;
+            }
         }
     }
     if is_extension(chain.protocol) {

@@ -8,16 +8,28 @@
 mod account;
 mod atomic;
 mod bytes;
+mod case;
+mod claim;
 mod class;
+mod decide;
+mod deliver;
 mod flow;
+mod fragment;
 mod from_eni;
+mod icmp;
 mod ipv4;
 mod ipv6;
 mod maps;
 mod now;
+mod outcome;
 mod packet;
+mod policy;
+mod refuse;
+mod route;
+mod settle;
 mod skb;
 mod to_eni;
+mod track;
 mod transport;
 
 /// What the programs declare to the kernel, whose helpers are for GPL programs alone.

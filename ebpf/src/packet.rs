@@ -1,10 +1,12 @@
 //! From a frame to what it counts as.
 
-use core::mem::{MaybeUninit, offset_of, transmute};
+use core::mem::{offset_of, transmute};
 
+use aya_ebpf::bindings::__sk_buff;
 use enid_abi::{Bucket, Count, Direction, Family, FlowKey};
 
 use crate::bytes::{Anywhere, Bytes, Header as _, Linear};
+use crate::case::case;
 use crate::skb::Skb;
 use crate::transport::Transport;
 use crate::{ipv4, ipv6};
@@ -12,7 +14,7 @@ use crate::{ipv4, ipv6};
 /// Bytes of an Ethernet header.
 pub const ETHERNET: u32 = 14;
 
-/// An IP packet, as far as accounting is concerned.
+/// An IP packet, as far as its ENI is concerned.
 // Aligned so that the key is written in words of 8 bytes.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
@@ -23,10 +25,72 @@ pub struct Packet {
     pub length: u32,
     /// How much of that is headers that each segment of it repeats.
     pub headers: u32,
+    /// Where in the frame what follows the IP headers is.
+    pub transport: u32,
+    /// What its fragments have in common, if it is one.
+    pub identification: u32,
+    /// What rules select by: of TCP and UDP the destination port, of ICMP type × 256 + code.
+    pub selector: u16,
     /// TCP flags as flow logs define them.
     pub tcp_flags: u8,
     /// Whether it is for its bucket rather than for a flow: see [`Packet::bucket`].
     pub bucket: u8,
+    /// A [`Fragment`].
+    pub fragment: u8,
+    /// Whether it can't be known by its flow alone what becomes of it.
+    pub is_rare: bool,
+}
+
+/// Whether a packet is a fragment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fragment {
+    /// It is whole.
+    None = 0,
+    /// The first, which has the ports.
+    First = 1,
+    /// A later one.
+    Later = 2,
+    /// A later one whose first was not seen.
+    Unknown = 3,
+}
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+
+impl Packet {
+    /// Whether it is ICMP of its family.
+    #[inline(always)]
+    pub fn is_icmp(&self) -> bool {
+        let is_ipv4 = self.key.family == Family::Ipv4 as u8;
+        self.key.protocol == if is_ipv4 { ICMP } else { ICMPV6 }
+    }
+
+    /// Whether it is TCP.
+    #[inline(always)]
+    pub fn is_tcp(&self) -> bool {
+        self.key.protocol == TCP
+    }
+
+    /// Whether it is UDP.
+    #[inline(always)]
+    pub fn is_udp(&self) -> bool {
+        self.key.protocol == UDP
+    }
+
+    /// Whether its protocol has ports.
+    #[inline(always)]
+    pub fn has_ports(&self) -> bool {
+        self.is_tcp() || self.is_udp()
+    }
+
+    /// Whether it is sent by the task.
+    #[inline(always)]
+    pub fn is_egress(&self) -> bool {
+        self.key.direction == Direction::Egress as u8
+    }
 }
 
 /// [`Packet::bucket`] of a packet that belongs to a flow.
@@ -36,16 +100,16 @@ pub const FLOW: u8 = Bucket::COUNT as u8;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Stop {
-    /// It takes the thorough way to tell.
-    Rare,
     /// It does not fit, or contradicts itself.
-    Malformed,
+    Malformed = 1,
     /// It is neither IPv4 nor IPv6.
-    NotIp,
+    NotIp = 2,
     /// It is ARP.
-    Arp,
+    Arp = 3,
     /// It is for the instance metadata service, whatever else it is.
-    InstanceMetadata,
+    InstanceMetadata = 4,
+    /// It takes the thorough way to tell.
+    Rare = 5,
 }
 
 impl Stop {
@@ -61,31 +125,41 @@ impl Stop {
     }
 }
 
-/// Reads a frame into `packet`; says why where it can't.
+/// Reads a frame into `packet`, which is the case's; says why where it can't.
 #[inline(always)]
-pub fn read(skb: Skb, direction: Direction, packet: &mut MaybeUninit<Packet>) -> Result<(), Stop> {
+pub fn read(skb: Skb, direction: Direction, packet: &mut Packet) -> Result<(), Stop> {
     match frame(&Linear::new(skb), skb, direction) {
         Ok(read) => {
-            packet.write(read);
+            *packet = read;
             Ok(())
         }
-        Err(Stop::Rare) => match read_thoroughly(skb, direction, packet) {
-            None => Ok(()),
-            Some(stop) => Err(stop),
+        Err(Stop::Rare) => match read_thoroughly(skb.as_ptr(), direction as u32) {
+            0 => Ok(()),
+            1 => Err(Stop::Malformed),
+            2 => Err(Stop::NotIp),
+            3 => Err(Stop::Arp),
+            _ => Err(Stop::InstanceMetadata),
         },
         Err(stop) => Err(stop),
     }
 }
 
-/// The thorough way. It is long, so it is a function of its own.
+/// The thorough way to read a frame into the case's packet. Returns 0, or the number of the [`Stop`].
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn read_thoroughly(skb: Skb, direction: Direction, packet: &mut MaybeUninit<Packet>) -> Option<Stop> {
+pub extern "C" fn read_thoroughly(context: *mut __sk_buff, direction: u32) -> u32 {
+    let skb = Skb::from_context(context);
+    let Some(case) = case() else {
+        return Stop::Malformed as u32;
+    };
+    let direction =
+        if direction == Direction::Egress as u32 { Direction::Egress } else { Direction::Ingress };
     match frame(&Anywhere::new(skb), skb, direction) {
         Ok(read) => {
-            packet.write(read);
-            None
+            case.packet = read;
+            0
         }
-        Err(stop) => Some(stop),
+        Err(stop) => stop as u32,
     }
 }
 
@@ -121,8 +195,14 @@ pub struct Internet {
     pub length: u32,
     /// Bytes of IP headers.
     pub headers: u32,
+    /// Where in the frame they end.
+    pub end: u32,
     /// The bucket for packets with such addresses.
     pub bucket: Option<Bucket>,
+    /// Whether it is a fragment.
+    pub fragment: Fragment,
+    /// What the fragments of a datagram have in common.
+    pub identification: u32,
 }
 
 impl Internet {
@@ -133,7 +213,12 @@ impl Internet {
             key: self.key(eni, direction, transport.ports),
             length: self.length,
             headers: self.headers + transport.headers,
+            transport: self.end,
+            identification: self.identification,
+            selector: transport.selector,
             tcp_flags: transport.tcp_flags,
+            fragment: self.fragment as u8,
+            is_rare: transport.is_rare || self.fragment as u8 != Fragment::None as u8,
             bucket: self.bucket.or(transport.bucket).map_or(FLOW, |bucket| bucket as u8),
         }
     }

@@ -26,6 +26,12 @@ impl Skb {
         Self(context.as_ptr().cast())
     }
 
+    /// The buffer of a program that called the function.
+    #[inline(always)]
+    pub fn from_context(context: *mut __sk_buff) -> Self {
+        Self(context)
+    }
+
     /// For helpers.
     #[inline(always)]
     pub fn as_ptr(self) -> *mut __sk_buff {
@@ -37,6 +43,8 @@ impl Skb {
         len,
         /// The interface.
         ifindex,
+        /// The interface that it was received on before; 0 if it was made here.
+        ingress_ifindex,
         /// Whether an IEEE 802.1Q tag was taken off the frame.
         vlan_present,
         /// Payload bytes of each segment; 0 where the buffer is one packet.

@@ -1,4 +1,4 @@
-//! The program on tc egress of an ENI's host end: what arrives for the task.
+//! The program on tc egress of an ENI's host end: what arrives for the task by the kernel's routing.
 
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
@@ -7,7 +7,7 @@ use enid_abi::Direction;
 use crate::account::account;
 use crate::skb::Skb;
 
-/// Accounts for a packet that is about to reach the task.
+/// Judges a packet that is about to reach the task, and counts it.
 #[classifier]
 pub fn to_eni(context: TcContext) -> i32 {
     account(Skb::new(&context), Direction::Ingress)

@@ -16,8 +16,12 @@ const SCTP: u8 = 132;
 pub struct Transport {
     /// The source port, and the destination port above it, in host order; 0 where the protocol has none.
     pub ports: u32,
+    /// What rules select by: the destination port, or ICMP type × 256 + code.
+    pub selector: u16,
     /// As flow logs define them.
     pub tcp_flags: u8,
+    /// Whether the flow's state changes with it, or is no answer to what becomes of it.
+    pub is_rare: bool,
     /// Bytes of the header, where a buffer of the protocol may be segmented.
     pub headers: u32,
     /// The bucket for such packets.
@@ -26,7 +30,8 @@ pub struct Transport {
 
 impl Transport {
     /// Nothing is known: the packet is a later fragment, or of another protocol.
-    pub const NONE: Self = Self { ports: 0, tcp_flags: 0, headers: 0, bucket: None };
+    pub const NONE: Self =
+        Self { ports: 0, selector: 0, tcp_flags: 0, is_rare: false, headers: 0, bucket: None };
 
     /// Reads the header at `offset` of the frame, with `length` bytes from there to the end of the packet.
     #[inline(always)]
@@ -45,21 +50,27 @@ impl Transport {
                 if own < 20 || own > length {
                     return Err(Stop::Malformed);
                 }
-                Ok(Self {
-                    tcp_flags: TcpFlags::from_wire(header.octet::<13>()),
-                    ..Self::with_ports(&header, own)
-                })
+                let tcp_flags = TcpFlags::from_wire(header.octet::<13>());
+                Ok(Self { tcp_flags, is_rare: tcp_flags != 0, ..Self::with_ports(&header, own) })
             }
             UDP => {
                 let header = fitting(length, 8, || bytes.header::<4>(offset))?;
                 Ok(Self::with_ports(&header, 8))
             }
             SCTP => fitting(length, 12, || Ok(Self { headers: 12, ..Self::NONE })),
-            ICMP if family as u8 == Family::Ipv4 as u8 => fitting(length, 8, || Ok(Self::NONE)),
+            ICMP if family as u8 == Family::Ipv4 as u8 => {
+                let header = fitting(length, 8, || bytes.header::<4>(offset))?;
+                Ok(Self { selector: header.short::<0>(), is_rare: true, ..Self::NONE })
+            }
             ICMPV6 if family as u8 == Family::Ipv6 as u8 => {
                 let header = fitting(length, 4, || bytes.header::<4>(offset))?;
                 let is_discovery = matches!(header.octet::<0>(), 130..=137 | 143);
-                Ok(Self { bucket: is_discovery.then_some(Bucket::NeighborDiscovery), ..Self::NONE })
+                Ok(Self {
+                    selector: header.short::<0>(),
+                    is_rare: true,
+                    bucket: is_discovery.then_some(Bucket::NeighborDiscovery),
+                    ..Self::NONE
+                })
             }
             _ => Ok(Self::NONE),
         }
@@ -67,12 +78,9 @@ impl Transport {
 
     #[inline(always)]
     fn with_ports(header: &impl Header, headers: u32) -> Self {
-        Self {
-            // Both at once: the source port is above, as the network has it.
-            ports: u32::from_be(header.word::<0>()).rotate_left(16),
-            headers,
-            ..Self::NONE
-        }
+        // Both at once: the source port is above, as the network has it.
+        let ports = u32::from_be(header.word::<0>()).rotate_left(16);
+        Self { ports, selector: (ports >> 16) as u16, headers, ..Self::NONE }
     }
 }
 

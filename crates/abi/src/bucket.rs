@@ -9,18 +9,24 @@ pub enum Bucket {
     Arp = 0,
     /// ICMPv6 neighbour discovery and multicast listener discovery: types 130–137 and 143 (RFC 4861, 2710, 3810).
     NeighborDiscovery = 1,
-    /// Any other frame that carries no IP, tagged (IEEE 802.1Q) frames among them.
+    /// Any other frame that carries no IP, tagged (IEEE 802.1Q) frames among them. Dropped.
     NotIp = 2,
-    /// IP whose headers do not fit or contradict each other. Passed on: the kernel judges.
+    /// IP whose headers do not fit or contradict each other: no rule can judge it. Dropped.
     Malformed = 3,
-    /// IPv4 with a link-local address (169.254.0.0/16, RFC 3927) on either side.
+    /// To a link-local IPv4 address (169.254.0.0/16, RFC 3927), which no router passes on. Dropped.
     LinkLocal = 4,
     /// For the instance metadata service (169.254.169.254 or fd00:ec2::254). Dropped.
     InstanceMetadata = 5,
-    /// IP packets for which the flow table had no room. Passed on.
+    /// Allowed IP packets for which the flow table had no room. Passed on.
     Skipped = 6,
     /// Packets of an ENI that is closed. Dropped.
     Closed = 7,
+    /// ARP and neighbour discovery that claim an address which is not the ENI's. Dropped.
+    Spoofed = 8,
+    /// Router advertisements and redirects that a task sends (ICMPv6 134 and 137). Dropped.
+    Impersonation = 9,
+    /// Refused packets for which the table of refusals had no room. Dropped.
+    Unrecorded = 10,
 }
 
 impl Bucket {
@@ -34,9 +40,14 @@ impl Bucket {
         Self::InstanceMetadata,
         Self::Skipped,
         Self::Closed,
+        Self::Spoofed,
+        Self::Impersonation,
+        Self::Unrecorded,
     ];
     /// How many there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 11;
+    /// Places for their counts: a power of two, so that programs can mask.
+    pub const PLACES: usize = 16;
 
     /// The name as counters show it.
     pub const fn as_str(self) -> &'static str {
@@ -49,12 +60,15 @@ impl Bucket {
             Self::InstanceMetadata => "instance-metadata",
             Self::Skipped => "skipped",
             Self::Closed => "closed",
+            Self::Spoofed => "spoofed",
+            Self::Impersonation => "impersonation",
+            Self::Unrecorded => "unrecorded",
         }
     }
 
     /// Whether its packets are dropped rather than passed on.
     pub const fn is_dropped(self) -> bool {
-        matches!(self, Self::InstanceMetadata | Self::Closed)
+        !matches!(self, Self::Arp | Self::NeighborDiscovery | Self::Skipped)
     }
 
     /// Its place in [`Ledger::buckets`](crate::Ledger::buckets).

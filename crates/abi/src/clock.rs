@@ -54,15 +54,21 @@ impl Interval {
     }
 }
 
-/// What user space tells the programs about time.
+/// What user space tells the programs about time, and about policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub struct Clock {
     /// The number of the current interval; 0 before user space has set one.
     pub interval: u32,
+    /// When it began. Entries expire by this time, which all programs have in common, and not by their own.
+    pub began: Tick,
+    /// The policy epoch, never 0: what was decided in another is decided anew.
+    pub epoch: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
-// SAFETY: `#[repr(C)]` around one integer.
+// SAFETY: `#[repr(C)]`, four integers of one size.
 unsafe impl Plain for Clock {}
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Slots of ENIs.
 
-use crate::{Direction, Plain};
+use crate::{Address, Direction, MAX_GROUPS, ObjectId, Phase, Plain, Tick};
 
 /// The state of an ENI's slot, as the number in the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,22 +22,60 @@ pub struct EniSlot {
     pub number: u32,
     /// An [`EniState`].
     pub state: u32,
+    /// Its MAC, and two bytes of zeroes: a program loads a word.
+    pub mac: [u8; 8],
+    /// Zero.
+    pub padding: u32,
+    /// Its MTU.
+    pub mtu: u32,
+    /// Its IPv4 address, mapped into IPv6; [`EniSlot::NO_ADDRESS`] if it has none.
+    pub ipv4: Address,
+    /// Its IPv6 address; [`EniSlot::NO_ADDRESS`] if it has none.
+    pub ipv6: Address,
+    /// For how long a tracked flow may be idle, by [`Phase`].
+    pub idle: [Tick; Phase::COUNT],
+    /// The most flow entries that it may have.
+    pub flow_limit: u32,
+    /// How many of its groups there are.
+    pub group_count: u32,
+    /// Its security groups.
+    pub groups: [ObjectId; MAX_GROUPS],
+    /// Zero; keeps slots in cache lines of their own.
+    pub reserved: [u64; 2],
 }
 
-// SAFETY: `#[repr(C)]`, two integers of one size.
+// SAFETY: `#[repr(C)]`: 8 bytes, 16, two addresses, 8 ticks, 8 bytes, then words: every part ends on 8 bytes.
 unsafe impl Plain for EniSlot {}
 
 impl EniSlot {
-    /// A slot in a state.
-    pub const fn new(number: u32, state: EniState) -> Self {
-        Self { number, state: state as u32 }
-    }
+    /// No packet has this source.
+    pub const NO_ADDRESS: Address = [u64::MAX; 2];
 
     /// Whether the slot is this ENI's, open or closed.
     pub const fn holds(&self, number: u32) -> bool {
         self.number == number && self.state != EniState::Unused as u32
     }
+
+    /// Whether the slot is this ENI's, and open.
+    pub const fn is_open(&self, number: u32) -> bool {
+        self.number == number && self.state == EniState::Open as u32
+    }
 }
+
+/// How many flow entries an ENI has had. Programs add to `made`; user space counts those that it has deleted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub struct FlowCount {
+    /// Entries made since the ENI was opened.
+    pub made: u64,
+    /// When a flow last found no room.
+    pub last_full: Tick,
+    /// Whether one ever did.
+    pub was_full: u32,
+}
+
+// SAFETY: `#[repr(C)]`, 16 bytes of integers.
+unsafe impl Plain for FlowCount {}
 
 /// The slot of an ENI where there are `mask + 1` of them, a power of two.
 #[inline]

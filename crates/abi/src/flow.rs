@@ -1,5 +1,7 @@
 //! Flow entries.
 
+#![allow(clippy::inline_always, reason = "a call costs a program more than what these do")]
+
 use crate::{Interval, Plain, Tick};
 
 /// Which way a packet goes, as the ENI sees it.
@@ -190,41 +192,152 @@ impl Window {
     }
 }
 
-/// A flow entry.
+/// A flow entry: one direction of a connection.
 ///
 /// Intervals take its windows in turn, so that what user space reads after it has begun a new interval (and has
 /// waited until no program is left in the old one) is the old one's, whole and at rest.
+///
+/// An entry that delivers straight into another ENI of this host stands for two flows, the sender's egress and the
+/// receiver's ingress: every packet that it counts has gone through both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub struct FlowValue {
-    /// By [`Interval::window`].
-    pub windows: [Window; 2],
+    /// The ENI that its packets are delivered to, which never changes; 0 if they take the kernel's way.
+    pub target: u32,
+    /// The policy epoch that it was allowed in; 0 if the next packet is to be looked at again in any case.
+    pub epoch: u32,
+    /// After how long without a packet it is to be looked at again.
+    pub idle: Tick,
+    /// After how long without a packet it has expired.
+    pub keep: Tick,
+    /// A [`Phase`](crate::Phase).
+    pub phase: u8,
     /// The number of the traffic class.
     pub class: u8,
-    /// Zero.
-    pub reserved: [u8; 7],
+    /// The number of the traffic class that the receiver has for it.
+    pub target_class: u8,
+    /// Bits of [`FlowValue::UNTRACKED_SENDER`] and its like.
+    pub bits: u8,
+    /// When `keep` was set. It counts from then on: an entry never expires by a moment that is past already.
+    pub changed: Tick,
+    /// By [`Interval::window`].
+    pub windows: [Window; 2],
 }
 
-// SAFETY: `#[repr(C)]`, 64 bytes of windows and 8 single bytes.
+// SAFETY: `#[repr(C)]`, 24 bytes of integers without gaps and 64 bytes of windows.
 unsafe impl Plain for FlowValue {}
 
-/// After how many intervals without a packet an entry has expired.
-pub const EXPIRY_INTERVALS: u32 = 2;
-
 impl FlowValue {
-    /// Whether the entry has expired: no packet for [`EXPIRY_INTERVALS`] whole intervals.
+    /// The ENI whose program made the entry does not track it: rules allow it both ways and everywhere.
+    pub const UNTRACKED_OWN: u8 = 1;
+    /// Nor does the ENI that it is delivered to.
+    pub const UNTRACKED_TARGET: u8 = 2;
+    /// This side has finished (TCP FIN).
+    pub const FINISHED: u8 = 4;
+    /// This side has reset the connection (TCP RST).
+    pub const RESET: u8 = 8;
+    /// The flow answers another: the other side began.
+    pub const ANSWER: u8 = 16;
+    /// An ICMP request was seen, so that a reply may come.
+    pub const REQUESTED: u8 = 32;
+
+    /// When the last packet came.
+    #[inline(always)]
+    pub const fn last(&self) -> Tick {
+        let [even, odd] = &self.windows;
+        if odd.mark().interval().since(even.mark().interval()) <= Interval::LAST.number() / 2 {
+            odd.last
+        } else {
+            even.last
+        }
+    }
+
+    /// Whether the entry has expired: no packet for the time that it is kept, when the interval began.
     ///
     /// A program leaves an expired entry alone, and counts in the flow's other generation. That is what makes it
     /// safe to delete: were a program to add to an entry that user space removes, the packet would be counted
-    /// nowhere. Marks and the interval only grow, so once user space finds an entry expired in an interval that
-    /// every program has reached, no program will ever write to it again.
-    #[inline]
-    #[allow(clippy::indexing_slicing, reason = "a window is 0 or 1")]
-    pub const fn is_expired(&self, now: Interval) -> bool {
-        now.since(self.windows[0].mark().interval()) > EXPIRY_INTERVALS
-            && now.since(self.windows[1].mark().interval()) > EXPIRY_INTERVALS
+    /// nowhere. Once every program has the same beginning, none will ever write to an entry that has expired by it.
+    #[inline(always)]
+    pub const fn is_expired(&self, began: Tick) -> bool {
+        let last = self.last();
+        is_over(began, if is_over(self.changed, last, 0) { self.changed } else { last }, self.keep)
     }
 }
+
+/// Whether more time than `limit` has passed from `last` to `now`. A `last` later than `now` is of another CPU.
+#[inline(always)]
+#[allow(
+    clippy::cast_possible_wrap,
+    reason = "ticks wrap: a difference of more than half is one back in time"
+)]
+pub const fn is_over(now: Tick, last: Tick, limit: Tick) -> bool {
+    now.wrapping_sub(last) as i32 > limit as i32
+}
+
+/// What makes a refusal: the flow that the packets would have belonged to, and the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(C)]
+pub struct RefusalKey {
+    /// The flow.
+    pub flow: FlowKey,
+    /// A [`Reason`](crate::Reason).
+    pub reason: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+
+// SAFETY: `#[repr(C)]`, 44 bytes without gaps and four single bytes.
+unsafe impl Plain for RefusalKey {}
+
+/// Refused packets of one flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub struct RefusalValue {
+    /// The ENI that refused them; 0 if it is the flow's own. If it is another, the flow's own ENI has let them through:
+    /// accepted for one, refused for the other.
+    pub target: u32,
+    /// The number of the traffic class.
+    pub class: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+    /// By [`Interval::window`].
+    pub windows: [Window; 2],
+}
+
+// SAFETY: `#[repr(C)]`, 8 bytes without gaps and 64 bytes of windows.
+unsafe impl Plain for RefusalValue {}
+
+impl RefusalValue {
+    /// Whether the entry has expired: no packet for a whole interval. See [`FlowValue::is_expired`].
+    #[inline(always)]
+    pub const fn is_expired(&self, now: Interval) -> bool {
+        let [even, odd] = &self.windows;
+        now.since(even.mark().interval()) > 1 && now.since(odd.mark().interval()) > 1
+    }
+}
+
+/// The fragments of one datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(C)]
+pub struct FragmentKey {
+    /// The source address.
+    pub source: [u64; 2],
+    /// The destination address.
+    pub destination: [u64; 2],
+    /// The ENI's number.
+    pub eni: u32,
+    /// The datagram's identification.
+    pub identification: u32,
+    /// The protocol.
+    pub protocol: u8,
+    /// A [`Direction`].
+    pub direction: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+}
+
+// SAFETY: `#[repr(C)]`, words, two integers and 8 single bytes.
+unsafe impl Plain for FragmentKey {}
 
 #[cfg(test)]
 mod tests {
@@ -234,7 +347,10 @@ mod tests {
     fn layouts_are_what_the_kernel_was_told() {
         assert_eq!(size_of::<FlowKey>(), 44);
         assert_eq!(size_of::<Window>(), 32);
-        assert_eq!(size_of::<FlowValue>(), 72);
+        // Together with the kernel's own 48 bytes and the key, what an allocation of 192 has room for.
+        assert_eq!(size_of::<FlowValue>(), 88);
+        assert_eq!(size_of::<RefusalKey>(), 48);
+        assert_eq!(size_of::<RefusalValue>(), 72);
     }
 
     #[test]
@@ -283,12 +399,33 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_expires_after_idle_intervals() {
-        let mut value = FlowValue::default();
+    fn an_entry_expires_by_the_time_it_is_kept() {
+        let mut value = FlowValue { keep: 100, ..FlowValue::default() };
         value.windows[1].mark = Mark::new(Interval::new(5), 0, 0).bits();
+        value.windows[1].last = 1000;
         value.windows[0].mark = Mark::new(Interval::new(4), 0, 0).bits();
+        value.windows[0].last = 900;
+        assert_eq!(value.last(), 1000);
+        assert!(!value.is_expired(990));
+        assert!(!value.is_expired(1100));
+        assert!(value.is_expired(1101));
+        value.windows[0].mark = Mark::new(Interval::new(6), 0, 0).bits();
+        assert_eq!(value.last(), 900);
+    }
+
+    #[test]
+    fn a_refusal_expires_after_an_idle_interval() {
+        let mut value = RefusalValue::default();
+        value.windows[1].mark = Mark::new(Interval::new(5), 0, 0).bits();
         assert!(!value.is_expired(Interval::new(5)));
-        assert!(!value.is_expired(Interval::new(7)));
-        assert!(value.is_expired(Interval::new(8)));
+        assert!(!value.is_expired(Interval::new(6)));
+        assert!(value.is_expired(Interval::new(7)));
+    }
+
+    #[test]
+    fn time_wraps() {
+        assert!(!is_over(5, 10, 3));
+        assert!(is_over(5, u32::MAX, 3));
+        assert!(!is_over(5, u32::MAX, 6));
     }
 }

@@ -1,6 +1,6 @@
 //! Ledgers: what went through an ENI in one direction.
 
-use crate::{Bucket, Plain};
+use crate::{Bucket, Plain, Reason};
 
 /// Packets on the wire and their layer-3 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,7 +23,9 @@ pub struct Ledger {
     /// Ledger (b): what flow entries and buckets add up to.
     pub wire: Count,
     /// What is in no flow entry, by [`Bucket::index`].
-    pub buckets: [Count; Bucket::COUNT],
+    pub buckets: [Count; Bucket::PLACES],
+    /// What of ledger (b) was refused, by [`Reason`], whether there was room to record it or not.
+    pub refused: [Count; Reason::PLACES],
 }
 
 // SAFETY: `#[repr(C)]`, two integers of one size.
@@ -48,6 +50,15 @@ impl Ledger {
         for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets) {
             mine.add(theirs);
         }
+        for (mine, theirs) in self.refused.iter_mut().zip(other.refused) {
+            mine.add(theirs);
+        }
+    }
+
+    /// What was refused for a reason.
+    #[allow(clippy::indexing_slicing, reason = "there is a place for each reason")]
+    pub const fn refused(&self, reason: Reason) -> Count {
+        self.refused[reason as usize]
     }
 
     /// What a bucket holds.

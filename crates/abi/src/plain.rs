@@ -11,3 +11,5 @@ pub unsafe trait Plain: Copy + Default + 'static {}
 unsafe impl Plain for u32 {}
 // SAFETY: a primitive integer.
 unsafe impl Plain for u64 {}
+// SAFETY: two primitive integers.
+unsafe impl Plain for [u64; 2] {}

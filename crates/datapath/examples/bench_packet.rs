@@ -9,14 +9,15 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::process::Command;
 use std::{env, fs, io};
 
-use aya::maps::Array;
+use aya::maps::{Array, HashMap};
 use aya::programs::SchedClassifier;
 use aya::{Ebpf, EbpfLoader, Pod};
-use enid_abi::{EniSlot, EniState};
+use enid_abi::{Clock, EniSlot, EniState, GroupPolicy, MAX_GROUPS, ObjectId, PeerKind, Phase, PolicyRule};
 
 const REPEAT: u32 = 1_000_000;
 const ROUNDS: usize = 7;
 const ENI: u32 = 1_000_000;
+const RECEIVER: u32 = 1_000_001;
 const FLOWS: [u32; 4] = [1, 1_000, 100_000, 1_000_000];
 
 /// As the benchmark's programs have it.
@@ -33,10 +34,10 @@ unsafe impl Pod for Draw {}
 
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Slot(EniSlot);
+struct Plain<T>(T);
 
-// SAFETY: `#[repr(C)]`, integers without gaps.
-unsafe impl Pod for Slot {}
+// SAFETY: what is plain to the programs is so here.
+unsafe impl<T: enid_abi::Plain> Pod for Plain<T> {}
 
 #[repr(C)]
 #[derive(Default)]
@@ -67,26 +68,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
         return Err(io::Error::last_os_error().into());
     }
-    let device = format!("link add index {ENI} name eni type veth peer name eth0");
-    let status = Command::new("ip").args(device.split(' ')).status()?;
-    if !status.success() {
-        return Err("making the device failed".into());
-    }
+    make_network()?;
     let object = fs::read(path)?;
-    let frames = [frame(4, 64), frame(4, 1500), frame(6, 64), frame(6, 1500)];
-
-    println!("ns a packet, median of {ROUNDS} rounds of {REPEAT} test runs, established flows, TCP");
-    println!(
-        "{:<40}{:>8}{:>8}{:>8}{:>8}",
-        "", frames[0].name, frames[1].name, frames[2].name, frames[3].name
-    );
+    println!("ns a packet, median of {ROUNDS} rounds of {REPEAT} test runs, established flows, UDP");
+    let names: Vec<&str> = frames(Way::Eni).iter().map(|frame| frame.name).collect();
+    println!("{:<48}{:>8}{:>8}{:>8}{:>8}", "", names[0], names[1], names[2], names[3]);
     let loaded = load(&object)?;
-    let floor = median(&loaded, "empty", &frames[0])?;
-    row("empty program: the test run itself", &frames, |frame| median(&loaded, "empty", frame))?;
-    for (program, drawn) in [("from_eni", "from_eni_drawn"), ("to_eni", "to_eni_drawn")] {
-        row(&format!("{program}, the same flow always"), &frames, |frame| median(&loaded, program, frame))?;
+    let floor = median(&loaded, "empty", &frames(Way::Eni)[0])?;
+    row("empty program: the test run itself", Way::Eni, |frame| median(&loaded, "empty", frame))?;
+    let subjects = [
+        ("from_eni into another ENI", "from_eni", "from_eni_drawn", Way::Eni),
+        ("from_eni, the kernel's way", "from_eni", "from_eni_drawn", Way::Kernel),
+        ("to_eni", "to_eni", "to_eni_drawn", Way::Inbound),
+    ];
+    for (name, program, drawn, way) in subjects {
+        row(&format!("{name}, the same flow always"), way, |frame| median(&loaded, program, frame))?;
         for flows in FLOWS {
-            row(&format!("{program}, {flows} flows drawn evenly"), &frames, |frame| {
+            row(&format!("{name}, {flows} flows drawn evenly"), way, |frame| {
                 let mut loaded = load(&object)?;
                 draw_from(&mut loaded, flows, 1)?;
                 run(&loaded, drawn, frame, flows)?;
@@ -99,14 +97,49 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Two ENIs, with routes to both, and a way out.
+fn make_network() -> Result<(), Box<dyn Error>> {
+    let ip = |line: &str| -> Result<(), Box<dyn Error>> {
+        let status = Command::new("ip").args(line.split(' ')).status()?;
+        if status.success() { Ok(()) } else { Err(format!("ip {line} failed").into()) }
+    };
+    for family in ["ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/default/forwarding"] {
+        fs::write(format!("/proc/sys/net/{family}"), "1")?;
+    }
+    for (name, index) in [("eni", ENI), ("receiver", RECEIVER), ("uplink", 9)] {
+        ip(&format!("link add index {index} name {name} type veth peer name {name}-end"))?;
+        ip(&format!("link set {name} up"))?;
+        ip(&format!("link set {name}-end up"))?;
+    }
+    for (destination, device) in [("10.0.0.1", "receiver"), ("fd00::1", "receiver"), ("default", "uplink")] {
+        ip(&format!("route add {destination} dev {device}"))?;
+    }
+    ip("-6 route add default dev uplink")
+}
+
+/// Where frames go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// From an ENI to another.
+    Eni,
+    /// From an ENI out of the VPC.
+    Kernel,
+    /// From outside to an ENI.
+    Inbound,
+}
+
+fn frames(way: Way) -> [Frame; 4] {
+    [frame(way, 4, 64), frame(way, 4, 1500), frame(way, 6, 64), frame(way, 6, 1500)]
+}
+
 fn row(
     name: &str,
-    frames: &[Frame],
+    way: Way,
     mut measure: impl FnMut(&Frame) -> Result<u32, Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
-    print!("{name:<40}");
-    for frame in frames {
-        print!("{:>8}", measure(frame)?);
+    print!("{name:<48}");
+    for frame in frames(way) {
+        print!("{:>8}", measure(&frame)?);
     }
     println!();
     Ok(())
@@ -119,12 +152,49 @@ fn load(object: &[u8]) -> Result<Ebpf, Box<dyn Error>> {
         let program: &mut SchedClassifier = program.try_into()?;
         program.load()?;
     }
-    let mut enis: Array<_, Slot> = loaded.map_mut("ENIS").ok_or("no ENIS")?.try_into()?;
-    let slot = Slot(EniSlot::new(ENI, EniState::Open));
-    enis.set(ENI % 4096, slot, 0)?;
-    let mut clock: Array<_, u32> = loaded.map_mut("CLOCK").ok_or("no CLOCK")?.try_into()?;
-    clock.set(0, 1, 0)?;
+    let group = ObjectId::from([1, 1]);
+    let mut groups: HashMap<_, ObjectId, Plain<GroupPolicy>> =
+        loaded.map_mut("GROUPS").ok_or("no GROUPS")?.try_into()?;
+    groups.insert(group, Plain(open_group()), 0)?;
+    let mut enis: Array<_, Plain<EniSlot>> = loaded.map_mut("ENIS").ok_or("no ENIS")?.try_into()?;
+    for number in [ENI, RECEIVER] {
+        let slot = EniSlot {
+            number,
+            state: EniState::Open as u32,
+            mac: [2, 0, 0, 0, 0, 2, 0, 0],
+            mtu: 9001,
+            ipv4: words([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 5]),
+            ipv6: words([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5]),
+            idle: [u32::MAX / 4; Phase::COUNT],
+            flow_limit: u32::MAX,
+            group_count: 1,
+            groups: [group; MAX_GROUPS],
+            ..EniSlot::default()
+        };
+        enis.set(number % 4096, Plain(slot), 0)?;
+    }
+    let mut clock: Array<_, Plain<Clock>> = loaded.map_mut("CLOCK").ok_or("no CLOCK")?.try_into()?;
+    clock.set(0, Plain(Clock { interval: 1, epoch: 1, ..Clock::default() }), 0)?;
     Ok(loaded)
+}
+
+fn words(address: [u8; 16]) -> [u64; 2] {
+    let [upper, lower] =
+        [0, 8].map(|at| u64::from_ne_bytes(std::array::from_fn(|place| address[at + place])));
+    [upper, lower]
+}
+
+/// Everything in, everything out.
+fn open_group() -> GroupPolicy {
+    let mut policy = GroupPolicy { counts: [2; 2], open: 0xff, ..GroupPolicy::default() };
+    for rules in &mut policy.rules {
+        for (rule, kind) in rules.iter_mut().zip([PeerKind::Ipv4, PeerKind::Ipv6]) {
+            rule.last = u16::MAX;
+            rule.protocol = PolicyRule::ALL_PROTOCOLS;
+            rule.kind = kind as u8;
+        }
+    }
+    policy
 }
 
 fn draw_from(loaded: &mut Ebpf, flows: u32, in_turn: u32) -> Result<(), Box<dyn Error>> {
@@ -144,6 +214,8 @@ fn median(loaded: &Ebpf, program: &str, frame: &Frame) -> Result<u32, Box<dyn Er
 
 fn run(loaded: &Ebpf, program: &str, frame: &Frame, repeat: u32) -> Result<u32, Box<dyn Error>> {
     const TEST_RUN: libc::c_int = 10;
+    const OK: u32 = 0;
+    const REDIRECT: u32 = 7;
     let program: &SchedClassifier = loaded.program(program).ok_or("no such program")?.try_into()?;
     let mut context = [0_u8; 192];
     context[40..44].copy_from_slice(&ENI.to_ne_bytes());
@@ -161,35 +233,43 @@ fn run(loaded: &Ebpf, program: &str, frame: &Frame, repeat: u32) -> Result<u32, 
     if result != 0 {
         return Err(io::Error::last_os_error().into());
     }
-    if attribute.answer != 0 {
+    if !matches!(attribute.answer, OK | REDIRECT) {
         return Err(format!("a verdict of {}", attribute.answer).into());
     }
     Ok(attribute.duration)
 }
 
-/// A TCP segment, so many bytes from the Ethernet header on.
-fn frame(version: u8, size: usize) -> Frame {
+/// A UDP datagram, so many bytes from the Ethernet header on.
+fn frame(way: Way, version: u8, size: usize) -> Frame {
     let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
-    let (name, header) = match (version, size) {
-        (4, 64) => ("v4 64", 20),
-        (4, _) => ("v4 1500", 20),
-        (_, 64) => ("v6 64", 40),
-        _ => ("v6 1500", 40),
+    let name = match (version, size) {
+        (4, 64) => "v4 64",
+        (4, _) => "v4 1500",
+        (_, 64) => "v6 64",
+        _ => "v6 1500",
     };
-    // An IPv6 TCP header does not fit into 64 bytes with the Ethernet header: the frame is what it has to be.
-    let length = u16::try_from((size - 14).max(header + 20)).unwrap_or(u16::MAX);
+    let length = u16::try_from(size - 14).unwrap_or(u16::MAX);
+    // The ENI, the other ENI, and somebody outside.
+    let (source, destination) = match way {
+        Way::Eni => (5, 1),
+        Way::Kernel => (5, 99),
+        Way::Inbound => (99, 5),
+    };
     if version == 4 {
         bytes.extend([0x08, 0x00, 0x45, 0]);
         bytes.extend(length.to_be_bytes());
-        bytes.extend([0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 0, 10, 255, 0, 1]);
+        bytes.extend([0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, source, 10, 0, 0, destination]);
     } else {
         bytes.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
         bytes.extend((length - 40).to_be_bytes());
-        bytes.extend([6, 64]);
-        bytes.extend([0xfd, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        bytes.extend([0xfd, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        bytes.extend([17, 64]);
+        for last in [source, destination] {
+            bytes.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+        }
     }
-    bytes.extend([0x80, 0, 1, 0xbb, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0]);
+    let payload = length - if version == 4 { 20 } else { 40 };
+    bytes.extend([0x80, 0, 1, 0xbb]);
+    bytes.extend(payload.to_be_bytes());
     bytes.resize(14 + usize::from(length), 0);
     Frame { name, bytes }
 }

@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use enid_abi::{Clock, Interval, TICK_SHIFT, Tick};
+use enid_abi::{Interval, TICK_SHIFT, Tick};
 
 use crate::error::DatapathError;
 use crate::{Datapath, sys};
@@ -17,7 +18,7 @@ impl Datapath {
     /// When this returns, no program is left in the closed interval: its windows are at rest, and
     /// [`Datapath::read_flows`] finds in them exactly what was counted in it.
     pub fn advance_interval(&self) -> Result<Interval, DatapathError> {
-        let _one_at_a_time = self.advance.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.clock_hand.lock().unwrap_or_else(PoisonError::into_inner);
         // Not from memory: a call that failed half-way may have begun the interval.
         let closed = self.clock.get(&0)?.unwrap_or_default();
         let closed = Interval::new(closed.interval);
@@ -30,14 +31,38 @@ impl Datapath {
         Interval::new(self.settled.load(Ordering::Acquire))
     }
 
-    /// Makes an interval the current one and waits until every program is in it.
+    /// Waits until no program runs any more that began before the call. Some milliseconds.
+    pub fn wait_for_programs(&self) -> Result<(), DatapathError> {
+        self.grace.wait()
+    }
+
+    /// Begins a new policy epoch: what flows were allowed in an earlier one is decided anew by their next packet.
+    pub fn advance_epoch(&self) -> Result<(), DatapathError> {
+        let _one_at_a_time = self.clock_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clock = self.clock.get(&0)?.unwrap_or_default();
+        clock.epoch = next_epoch(clock.epoch);
+        self.clock.set(&0, &clock)
+    }
+
+    /// Makes an interval the current one and waits until every program is in it. The caller has the clock's hand.
     pub(crate) fn begin(&self, interval: Interval) -> Result<(), DatapathError> {
-        let clock = Clock { interval: interval.number() };
+        let mut clock = self.clock.get(&0)?.unwrap_or_default();
+        if clock.epoch == 0 {
+            clock.epoch = next_epoch(0);
+        }
+        clock.interval = interval.number();
+        clock.began = self.ticks.now()?;
         self.clock.set(&0, &clock)?;
+        self.began.store(clock.began, Ordering::Release);
         self.grace.wait()?;
         self.settled.store(interval.number(), Ordering::Release);
         Ok(())
     }
+}
+
+/// Never 0, which no entry is allowed in.
+const fn next_epoch(epoch: u32) -> u32 {
+    if epoch == u32::MAX { 1 } else { epoch + 1 }
 }
 
 /// Relates ticks to Unix time.
@@ -75,6 +100,18 @@ impl Ticks {
         Ok(ticks)
     }
 
+    /// The present tick.
+    pub(crate) fn now(&self) -> Result<Tick, DatapathError> {
+        sys::test_run(self.program.as_fd()).map_err(|source| DatapathError::Clock { source })
+    }
+
+    /// How many ticks a length of time has, rounded up.
+    pub(crate) fn ticks_of(&self, time: Duration) -> Tick {
+        let ticks = i128::try_from(time.as_nanos()).unwrap_or(i128::MAX).div_euclid(self.length) + 1;
+        // More could not be told from the past.
+        Tick::try_from(ticks).unwrap_or(Tick::MAX).min(Tick::MAX / 4)
+    }
+
     /// Ticks as Unix time now.
     pub(crate) fn wall_clock(&self) -> Result<WallClock, DatapathError> {
         let mut origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,8 +132,7 @@ impl Ticks {
 
     /// Where ticks seem to begin, judged by the present one.
     fn look(&self) -> Result<i128, DatapathError> {
-        let failed = |source| DatapathError::Clock { source };
-        let tick = sys::test_run(self.program.as_fd()).map_err(failed)?;
+        let tick = self.now()?;
         let monotonic = call(libc::clock_gettime, libc::CLOCK_MONOTONIC);
         Ok(monotonic - i128::from(tick) * self.length)
     }
@@ -110,6 +146,14 @@ impl WallClock {
         let young = wrap / 16;
         let age = (self.now - i128::from(tick) + young).rem_euclid(wrap) - young;
         u64::try_from((self.origin + (self.now - age) * self.length) / SECOND).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+impl WallClock {
+    /// A second a tick, since 1970.
+    pub(crate) const fn of_seconds() -> Self {
+        Self { now: 1 << 31, length: SECOND, origin: 0 }
     }
 }
 

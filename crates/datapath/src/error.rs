@@ -96,8 +96,20 @@ pub enum DatapathError {
     /// No slot holds this ENI.
     #[error("ENI number {0} is not known to the data path")]
     UnknownEni(EniNumber),
-    /// A flow entry that no program can have made.
-    #[error("the flow table has an entry with {what} {value}")]
+    /// A security group or a prefix list is larger than the programs evaluate.
+    #[error("{object} has {given} {what}, and at most {most} can be in force")]
+    PolicySize {
+        /// Its id.
+        object: String,
+        /// What there are too many of.
+        what: &'static str,
+        /// The most.
+        most: usize,
+        /// How many it has.
+        given: usize,
+    },
+    /// An entry of the flow table or of the table of refusals that no program can have made.
+    #[error("a table of flows has an entry with {what} {value}")]
     Corrupt {
         /// What is wrong.
         what: &'static str,

@@ -3,8 +3,6 @@
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use enid_abi::Clock;
-
 use crate::error::DatapathError;
 use crate::map::Map;
 use crate::sys::{self, Create};
@@ -37,7 +35,6 @@ impl GracePeriod {
             flags: 0,
             inner_map,
         };
-        const { assert!(size_of::<Clock>() == 4) };
         let inner = sys::create_map(array(ARRAY, 0)).map_err(failed)?;
         let outer = sys::create_map(array(ARRAY_OF_MAPS, sys::number(inner.as_fd()))).map_err(failed)?;
         Ok(Self { outer: Map::new(NAME, outer), inner })

@@ -8,29 +8,35 @@
 mod clock;
 mod eni;
 mod error;
+mod flow_counts;
 mod flows;
 mod grace;
 mod load;
 mod map;
 mod object;
 mod pin;
+mod policy;
 mod sys;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
-use enid_abi::{ClassTag, Clock, EniSlot, FlowValue};
+use enid_abi::{ClassTag, Clock, EniSlot, FlowCount, FlowValue, RefusalValue};
 
-pub use eni::Ledgers;
-pub use enid_abi::{Bucket, Count, Direction, EXPIRY_INTERVALS, FlowKey, Interval, Ledger};
+pub use eni::{EniSettings, Ledgers};
+pub use enid_abi::{
+    Bucket, Count, Direction, FlowKey, GROUP_CAPACITY, Interval, LIST_CAPACITY, Ledger, Reason, RefusalKey,
+};
 pub use error::DatapathError;
 pub use flows::{FlowReading, FlowWindow};
-pub use load::DatapathConfig;
+pub use load::{DatapathConfig, Forwarding};
+pub use policy::{DecidingRule, FiveTuple, Member, Policy, PolicyAnswer, PolicyQuestion};
 
 use clock::Ticks;
 use grace::GracePeriod;
 use map::{Map, PerCpuMap};
+use policy::PolicyMaps;
 
 /// The programs, loaded, and their maps.
 #[derive(Debug)]
@@ -40,6 +46,10 @@ pub struct Datapath {
     enis: Map<u32, EniSlot>,
     ledgers: PerCpuMap<Ledger>,
     flows: Map<FlowKey, FlowValue>,
+    refusals: Map<RefusalKey, RefusalValue>,
+    flow_counts: Map<u32, FlowCount>,
+    flows_deleted: Map<u32, u64>,
+    policy: PolicyMaps,
     classes: Map<u64, ClassTag>,
     clock: Map<u32, Clock>,
     grace: GracePeriod,
@@ -48,10 +58,12 @@ pub struct Datapath {
     eni_mask: u32,
     /// Two ENIs may want one slot.
     slots: Mutex<()>,
-    /// Two intervals must not begin at once.
-    advance: Mutex<()>,
+    /// One at a time sets the clock: the interval, or the policy epoch.
+    clock_hand: Mutex<()>,
     /// The interval that every program has reached.
     settled: AtomicU32,
+    /// When it began, in ticks.
+    began: AtomicU32,
 }
 
 impl Datapath {

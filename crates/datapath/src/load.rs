@@ -2,14 +2,16 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Mutex, PoisonError};
 
 use aya::maps::{Map as AyaMap, MapType};
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfLoader};
 use enid_abi::{
-    CLASS_CAPACITY, ClassTag, Clock, ENI_MASK, EniSlot, FlowKey, FlowValue, Interval, Ledger, map_name,
+    CLASS_CAPACITY, ClassTag, Clock, ENI_MASK, EniSlot, FORWARDING, FlowCount, FlowKey, FlowValue,
+    FragmentKey, GROUP_CAPACITY, GroupPolicy, Interval, LIST_CAPACITY, Ledger, ListKey, MAX_GROUPS,
+    MemberKey, ObjectId, PrefixRanges, RefusalKey, RefusalValue, map_name,
 };
 
 use crate::Datapath;
@@ -19,6 +21,7 @@ use crate::grace::GracePeriod;
 use crate::map::{Map, PerCpuMap};
 use crate::object::OBJECT;
 use crate::pin::{self, Shape};
+use crate::policy::PolicyMaps;
 
 /// How the data path is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,23 +31,44 @@ pub struct DatapathConfig {
     /// How many flow entries there may be, at most 2^26. Each takes 200 bytes once it is there, and room for each
     /// takes 16.
     pub flow_capacity: u32,
+    /// How many refused flows are told apart, at most 2^26; further ones are only counted.
+    pub refusal_capacity: u32,
     /// How many slots for ENIs there are, a power of two, at most 65,536. Each takes 320 bytes a CPU.
     pub eni_capacity: u32,
+    /// Who forwards packets between ENIs of this host.
+    pub forwarding: Forwarding,
+}
+
+/// Who forwards packets between ENIs of this host. Verdicts and counts are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Forwarding {
+    /// The programs, straight into the receiver's namespace (`bpf_redirect_peer`, Linux 5.10).
+    Direct,
+    /// The kernel's routing.
+    Kernel,
 }
 
 impl DatapathConfig {
-    /// A million flows and 4,096 ENIs.
+    /// A million flows, 65,536 refused ones and 4,096 ENIs.
     pub fn new(pin_directory: impl Into<PathBuf>) -> Self {
-        Self { pin_directory: pin_directory.into(), flow_capacity: 1_048_576, eni_capacity: 4096 }
+        Self {
+            pin_directory: pin_directory.into(),
+            flow_capacity: 1_048_576,
+            refusal_capacity: 65_536,
+            eni_capacity: 4096,
+            forwarding: Forwarding::Direct,
+        }
     }
 
     fn check(&self) -> Result<(), DatapathError> {
-        if !(1..=1 << 26).contains(&self.flow_capacity) {
-            return Err(DatapathError::Capacity {
-                what: "the capacity of the flow table",
-                value: self.flow_capacity,
-                expected: "1 to 67,108,864",
-            });
+        let tables = [
+            ("the capacity of the flow table", self.flow_capacity),
+            ("the capacity of the table of refusals", self.refusal_capacity),
+        ];
+        for (what, value) in tables {
+            if !(1..=1 << 26).contains(&value) {
+                return Err(DatapathError::Capacity { what, value, expected: "1 to 67,108,864" });
+            }
         }
         if !self.eni_capacity.is_power_of_two() || self.eni_capacity > 1 << 16 {
             return Err(DatapathError::Capacity {
@@ -56,24 +80,32 @@ impl DatapathConfig {
         Ok(())
     }
 
-    fn shapes(&self) -> [Shape; 5] {
-        let shape = |name, map_type, key, value, capacity| Shape { name, map_type, key, value, capacity };
-        let index = size_of::<u32>();
+    fn shapes(&self) -> [Shape; 12] {
+        fn shape<K, V>(name: &'static str, map_type: MapType, capacity: u32) -> Shape {
+            Shape { name, map_type, key: size_of::<K>(), value: size_of::<V>(), capacity }
+        }
+        let enis = self.eni_capacity;
+        // An address of each family in each of its groups.
+        let members = enis.saturating_mul(2 * u32::try_from(MAX_GROUPS).unwrap_or(u32::MAX));
         [
-            shape(map_name::ENIS, MapType::Array, index, size_of::<EniSlot>(), self.eni_capacity),
-            shape(map_name::LEDGERS, MapType::PerCpuArray, index, size_of::<Ledger>(), self.eni_capacity * 2),
-            shape(
-                map_name::FLOWS,
-                MapType::Hash,
-                size_of::<FlowKey>(),
-                size_of::<FlowValue>(),
-                self.flow_capacity,
-            ),
-            shape(map_name::CLASSES, MapType::Hash, size_of::<u64>(), size_of::<ClassTag>(), CLASS_CAPACITY),
-            shape(map_name::CLOCK, MapType::Array, index, size_of::<Clock>(), 1),
+            shape::<u32, EniSlot>(map_name::ENIS, MapType::Array, enis),
+            shape::<u32, Ledger>(map_name::LEDGERS, MapType::PerCpuArray, enis * 2),
+            shape::<FlowKey, FlowValue>(map_name::FLOWS, MapType::Hash, self.flow_capacity),
+            shape::<RefusalKey, RefusalValue>(map_name::REFUSALS, MapType::Hash, self.refusal_capacity),
+            shape::<u32, FlowCount>(map_name::FLOW_COUNTS, MapType::Array, enis),
+            shape::<u32, u64>(map_name::FLOWS_DELETED, MapType::Array, enis),
+            shape::<FragmentKey, u32>(map_name::FRAGMENTS, MapType::LruHash, FRAGMENT_CAPACITY),
+            shape::<ObjectId, GroupPolicy>(map_name::GROUPS, MapType::Hash, GROUP_CAPACITY),
+            shape::<MemberKey, u32>(map_name::MEMBERS, MapType::Hash, members),
+            shape::<ListKey, PrefixRanges>(map_name::LISTS, MapType::Hash, LIST_CAPACITY),
+            shape::<u64, ClassTag>(map_name::CLASSES, MapType::Hash, CLASS_CAPACITY),
+            shape::<u32, Clock>(map_name::CLOCK, MapType::Array, 1),
         ]
     }
 }
+
+/// How many datagrams may be on their way in fragments at a time; the oldest is forgotten first.
+const FRAGMENT_CAPACITY: u32 = 16_384;
 
 impl Datapath {
     /// Loads the programs and makes the maps, or takes those that an earlier daemon pinned.
@@ -83,7 +115,9 @@ impl Datapath {
         let shapes = config.shapes();
         let eni_mask = config.eni_capacity - 1;
         let mut loader = EbpfLoader::new();
+        let forwarding = u32::from(config.forwarding == Forwarding::Direct);
         loader.override_global(ENI_MASK, &eni_mask, true);
+        loader.override_global(FORWARDING, &forwarding, true);
         for shape in &shapes {
             pin::check(&config.pin_directory, shape)?;
             loader
@@ -104,14 +138,23 @@ impl Datapath {
             enis: Map::new(map_name::ENIS, map(&mut object, map_name::ENIS)?),
             ledgers: PerCpuMap::new(map_name::LEDGERS, map(&mut object, map_name::LEDGERS)?, cpus),
             flows: Map::new(map_name::FLOWS, map(&mut object, map_name::FLOWS)?),
+            refusals: Map::new(map_name::REFUSALS, map(&mut object, map_name::REFUSALS)?),
+            flow_counts: Map::new(map_name::FLOW_COUNTS, map(&mut object, map_name::FLOW_COUNTS)?),
+            flows_deleted: Map::new(map_name::FLOWS_DELETED, map(&mut object, map_name::FLOWS_DELETED)?),
+            policy: PolicyMaps::new(
+                Map::new(map_name::GROUPS, map(&mut object, map_name::GROUPS)?),
+                Map::new(map_name::LISTS, map(&mut object, map_name::LISTS)?),
+                Map::new(map_name::MEMBERS, map(&mut object, map_name::MEMBERS)?),
+            ),
             classes: Map::new(map_name::CLASSES, map(&mut object, map_name::CLASSES)?),
             clock: Map::new(map_name::CLOCK, map(&mut object, map_name::CLOCK)?),
             grace: GracePeriod::new()?,
             ticks: Ticks::new(program(&mut object, "now")?)?,
             eni_mask,
             slots: Mutex::new(()),
-            advance: Mutex::new(()),
+            clock_hand: Mutex::new(()),
             settled: AtomicU32::new(0),
+            began: AtomicU32::new(0),
         };
         datapath.resume()?;
         Ok(datapath)
@@ -119,6 +162,7 @@ impl Datapath {
 
     /// Goes on in the interval of an earlier daemon, which may have ended before every program had reached it.
     fn resume(&self) -> Result<(), DatapathError> {
+        let _one_at_a_time = self.clock_hand.lock().unwrap_or_else(PoisonError::into_inner);
         let found = Interval::new(self.clock.get(&0)?.unwrap_or_default().interval);
         self.begin(if found.number() == 0 { Interval::FIRST } else { found })
     }

@@ -70,8 +70,10 @@ impl<K: Plain, V: Plain> Map<K, V> {
     /// The kernel goes bucket by bucket, and an entry never leaves its bucket: one that is there from beginning to end
     /// is given exactly once, whatever comes and goes meanwhile.
     pub(crate) fn for_each(&self, each: &mut dyn FnMut(&K, &V)) -> Result<(), DatapathError> {
-        const BATCH: usize = 1024;
-        let (mut keys, mut values) = (vec![K::default(); BATCH], vec![V::default(); BATCH]);
+        // As many at a time as fit a buffer: elements of one map may be a thousand times those of another.
+        const BUFFER: usize = 256 * 1024;
+        let batch = (BUFFER / size_of::<(K, V)>()).clamp(8, 1024);
+        let (mut keys, mut values) = (vec![K::default(); batch], vec![V::default(); batch]);
         let (mut position, mut next) = (0_u32, 0_u32);
         let mut begun = false;
         loop {
@@ -107,24 +109,26 @@ impl<K: Plain, V: Plain> Map<K, V> {
         }
     }
 
-    /// Removes keys of a hash map. A key that is not there is passed over.
-    pub(crate) fn remove_all(&self, mut keys: &[K]) -> Result<(), DatapathError> {
+    /// Removes keys of a hash map, and calls `removed` with each that was there. One that is not is passed over.
+    pub(crate) fn remove_all(
+        &self,
+        mut keys: &[K],
+        removed: &mut dyn FnMut(&K),
+    ) -> Result<(), DatapathError> {
         while !keys.is_empty() {
             let mut batch = Batch::new(self.fd());
             batch.keys = keys.as_ptr() as u64;
             batch.count = u32::try_from(keys.len()).unwrap_or(u32::MAX);
             // SAFETY: the kernel reads `count` keys.
-            let removed = unsafe { sys::bpf(sys::MAP_DELETE_BATCH, &mut batch) };
-            let done = batch.count as usize;
-            keys = match removed {
-                Ok(_) => keys.get(done..).unwrap_or_default(),
+            let absent = match unsafe { sys::bpf(sys::MAP_DELETE_BATCH, &mut batch) } {
+                Ok(_) => 0,
                 // It stops at a key that is absent, having counted those before it.
-                Err(error) if is_absent(&error) => keys.get(done + 1..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    keys.get(done..).unwrap_or_default()
-                }
+                Err(error) if is_absent(&error) => 1,
                 Err(error) => return Err(self.error("deleting", error)),
             };
+            let done = batch.count as usize;
+            keys.iter().take(done).for_each(&mut *removed);
+            keys = keys.get(done + absent..).unwrap_or_default();
         }
         Ok(())
     }
@@ -174,4 +178,38 @@ fn bytes<T>(value: &T) -> *const u8 {
 
 fn is_absent(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::Create;
+
+    #[test]
+    fn what_is_removed_is_told_apart_from_what_was_not_there() {
+        /// `BPF_MAP_TYPE_HASH`.
+        const HASH: u32 = 1;
+        let fd = sys::create_map(Create {
+            map_type: HASH,
+            key_size: 4,
+            value_size: 8,
+            max_entries: 64,
+            flags: 0,
+            inner_map: 0,
+        });
+        let map: Map<u32, u64> = Map::new("test", fd.expect("a map, as root"));
+        let removed = |keys: &[u32]| {
+            let mut removed = Vec::new();
+            map.remove_all(keys, &mut |key| removed.push(*key)).unwrap();
+            removed
+        };
+        for key in 0..32 {
+            map.set(&key, &u64::from(key)).unwrap();
+        }
+        assert_eq!(removed(&[]), [0; 0]);
+        assert_eq!(removed(&[100]), [0; 0]);
+        assert_eq!(removed(&[0, 1, 100, 2, 2, 101, 102, 3]), [0, 1, 2, 3]);
+        assert_eq!(removed(&(0..64).collect::<Vec<_>>()), (4..32).collect::<Vec<_>>());
+        map.for_each(&mut |key, _| panic!("{key} is still there")).unwrap();
+    }
 }

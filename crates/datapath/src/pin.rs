@@ -11,8 +11,20 @@ use enid_abi::map_name;
 use crate::Datapath;
 use crate::error::DatapathError;
 
-const NAMES: [&str; 5] =
-    [map_name::ENIS, map_name::LEDGERS, map_name::FLOWS, map_name::CLASSES, map_name::CLOCK];
+const NAMES: [&str; 12] = [
+    map_name::ENIS,
+    map_name::LEDGERS,
+    map_name::FLOWS,
+    map_name::REFUSALS,
+    map_name::FLOW_COUNTS,
+    map_name::FLOWS_DELETED,
+    map_name::FRAGMENTS,
+    map_name::GROUPS,
+    map_name::MEMBERS,
+    map_name::LISTS,
+    map_name::CLASSES,
+    map_name::CLOCK,
+];
 
 /// What a map has to be for this daemon to use it.
 pub(crate) struct Shape {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, audit, completions, counters, doctor, flows, flush, networks, run, tasks, version,
+    apply, audit, completions, counters, doctor, explain, flows, flush, networks, run, tasks, version,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -57,10 +57,14 @@ enum Command {
     /// Security groups
     #[command(subcommand, after_help = "Example:\n  enictl security-group list")]
     SecurityGroup(networks::SecurityGroupCommand),
+    /// Prefix lists
+    #[command(subcommand, after_help = "Example:\n  enictl prefix-list list")]
+    PrefixList(networks::PrefixListCommand),
     /// Tasks and their ENIs
     #[command(subcommand, after_help = "Example:\n  enictl task create web --subnet default-a")]
     Task(tasks::TaskCommand),
     Run(run::Run),
+    Explain(explain::Explain),
     Flows(flows::Flows),
     Counters(counters::Counters),
     Audit(audit::Audit),
@@ -79,8 +83,10 @@ impl Arguments {
             Command::Vpc(command) => command.execute(&session),
             Command::Subnet(command) => command.execute(&session),
             Command::SecurityGroup(command) => command.execute(&session),
+            Command::PrefixList(command) => command.execute(&session),
             Command::Task(command) => command.execute(&session),
             Command::Run(command) => command.execute(&session),
+            Command::Explain(command) => command.execute(&session),
             Command::Flows(command) => command.execute(&session),
             Command::Counters(command) => command.execute(&session),
             Command::Audit(command) => command.execute(&session),

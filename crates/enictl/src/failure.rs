@@ -12,6 +12,9 @@ use tonic::{Code, Status};
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
+    /// The arguments don't go together.
+    #[error("{0}; `--help` says more")]
+    Usage(String),
     /// No connection to the daemon.
     #[error("{0}")]
     Connect(#[from] ConnectError),
@@ -74,6 +77,8 @@ impl Failure {
         eprintln!("enictl: {self}");
         match self {
             Self::Enter(error) => error.exit_code(),
+            // As clap ends the process.
+            Self::Usage(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

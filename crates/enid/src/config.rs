@@ -21,6 +21,8 @@ pub struct Config {
     pub flow_log: FlowLogConfig,
     /// The flow table.
     pub flow_table: FlowTableConfig,
+    /// Forwarding between ENIs of this host.
+    pub forwarding: ForwardingConfig,
     /// ENIs.
     pub eni: EniConfig,
     /// Where things are.
@@ -46,6 +48,38 @@ pub struct FlowLogConfig {
 pub struct FlowTableConfig {
     /// The most flow entries of all ENIs together.
     pub capacity: u32,
+    /// The most refused flows of all ENIs together that are told apart; further ones are only counted.
+    pub refusal_capacity: u32,
+    /// The most flow entries of one ENI; a quarter of the capacity where absent.
+    pub flows_per_eni: Option<u32>,
+}
+
+impl FlowTableConfig {
+    /// The most flow entries of one ENI.
+    pub(crate) fn flow_limit(&self) -> u32 {
+        self.flows_per_eni.unwrap_or(self.capacity / 4).max(1)
+    }
+}
+
+/// Forwarding between ENIs of this host.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForwardingConfig {
+    /// Who does it.
+    pub mode: ForwardingMode,
+}
+
+/// Who forwards packets between ENIs of this host. Verdicts, counts and records are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ForwardingMode {
+    /// The eBPF programs where the kernel has what that needs, else the kernel.
+    #[default]
+    Auto,
+    /// The eBPF programs, straight into the receiver's namespace.
+    Direct,
+    /// The kernel's routing.
+    Kernel,
 }
 
 /// What ENIs are like.
@@ -115,7 +149,7 @@ impl Default for FlowLogConfig {
 
 impl Default for FlowTableConfig {
     fn default() -> Self {
-        Self { capacity: 1 << 20 }
+        Self { capacity: 1 << 20, refusal_capacity: 1 << 16, flows_per_eni: None }
     }
 }
 
@@ -193,6 +227,10 @@ impl Config {
             let message = format!("eni.capacity is {}, and must be a power of two", config.eni.capacity);
             return Err(content(line_of(text, "capacity"), message));
         }
+        if config.flow_table.flows_per_eni == Some(0) {
+            let message = "flow_table.flows_per_eni is 0, and must be at least 1".to_owned();
+            return Err(content(line_of(text, "flows_per_eni"), message));
+        }
         Ok(config)
     }
 }
@@ -218,6 +256,16 @@ mod tests {
         assert_eq!(config.account().unwrap().as_str(), "unknown");
         assert_eq!(config.flow_log.aggregation_interval_seconds.get(), Duration::from_secs(5));
         assert_eq!(config.flow_log.format, Format::default());
+        assert_eq!(config.forwarding.mode, ForwardingMode::Auto);
+    }
+
+    #[test]
+    fn an_eni_may_have_a_quarter_of_the_flows_unless_told_otherwise() {
+        let limit = |text| Config::parse(text, "".as_ref()).unwrap().flow_table.flow_limit();
+        assert_eq!(limit(""), 262_144);
+        assert_eq!(limit("[flow_table]\ncapacity = 4096"), 1024);
+        assert_eq!(limit("[flow_table]\ncapacity = 2"), 1);
+        assert_eq!(limit("[flow_table]\ncapacity = 4096\nflows_per_eni = 4096"), 4096);
     }
 
     #[test]
@@ -231,6 +279,10 @@ mod tests {
         assert!(error("[eni]\ncapacity = \"x\"").starts_with("enid.toml:2: capacity: invalid type"));
         let text = "\n[eni]\ncapacity = 3\n";
         assert_eq!(error(text), "enid.toml:3: eni.capacity is 3, and must be a power of two");
+        let text = "[flow_table]\n\nflows_per_eni = 0\n";
+        assert_eq!(error(text), "enid.toml:3: flow_table.flows_per_eni is 0, and must be at least 1");
+        let error_of_mode = error("[forwarding]\nmode = \"fast\"");
+        assert!(error_of_mode.starts_with("enid.toml:2: mode: unknown variant `fast`"), "{error_of_mode}");
         assert!(
             error("\n[eni]\nmtu = 9002").contains("MTU 9002 is out of range"),
             "{}",

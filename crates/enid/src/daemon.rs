@@ -33,7 +33,7 @@ use crate::service::{FlowApi, HostApi, NetworkApi, TaskApi};
 use crate::sole::Sole;
 use crate::spares::Spares;
 use crate::tasks::{BusyNames, State, Tasks};
-use crate::{EnidError, reaper};
+use crate::{EnidError, forwarding, policy, reaper};
 
 /// Where a daemon keeps what it has.
 #[derive(Debug, Clone)]
@@ -188,12 +188,16 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
     std::fs::create_dir_all(&cgroup_directory).map_err(EnidError::file("create", &cgroup_directory))?;
     check_cgroup2(&cgroup_directory)?;
     let store = Arc::new(RunStore::open(&directories.run_store())?);
-    let networks = Arc::new(NetworkState::restore(NetworkStore::open(&directories.network_store())?)?);
+    let forwarding = forwarding::choose(config.forwarding.mode, &crate::kernel::release());
     let datapath = Arc::new(Datapath::load(&DatapathConfig {
         pin_directory: paths.bpf.clone(),
         flow_capacity: config.flow_table.capacity,
+        refusal_capacity: config.flow_table.refusal_capacity,
         eni_capacity: config.eni.capacity,
+        forwarding: forwarding.forwarding,
     })?);
+    let network_store = NetworkStore::open(&directories.network_store())?;
+    let networks = Arc::new(NetworkState::restore(network_store, Arc::clone(&datapath))?);
     let accounting =
         Arc::new(Accounting::open(config, directories, Arc::clone(&datapath), Arc::clone(&networks))?);
     let routers = Arc::new(Routers::restore(Arc::clone(&store), paths.netns.clone())?);
@@ -215,6 +219,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         netns_directory: paths.netns.clone(),
         eni_capacity: config.eni.capacity,
         default_mtu: config.eni.mtu,
+        flow_limit: config.flow_table.flow_limit(),
         segmentation: Segmentation::new(config.eni.gso_max_size, Version::running(), runtime.clone()),
         host_namespace: Namespace::own()?.id(),
         state: Mutex::new(state),
@@ -222,13 +227,21 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         reaper,
     });
     tasks.routers.mend(&tasks.networks.current());
+    let records = tasks.list();
+    let enis = records.iter().map(|record| &record.task.eni);
+    policy::restore(&tasks.datapath, &tasks.networks.current(), enis)?;
     tasks.upgrade();
     for record in leftovers {
         tracing::warn!(task = %record.task.name, eni = %record.task.eni.id, state = ?record.state, "taking away what is left of a task");
+        // What it has counted last may be in no record yet.
+        if let Some((_, subnet)) = tasks.networks.subnet_by_id(record.task.eni.subnet) {
+            tasks.accounting.register(&record.task, &subnet);
+        }
         tasks.dismantle(record);
     }
     let doctor = Arc::new(Doctor {
         tasks: Arc::clone(&tasks),
+        forwarding,
         run_directory: directories.run.clone(),
         bpf_directory: paths.bpf.clone(),
         cgroup_directory,

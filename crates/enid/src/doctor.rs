@@ -13,20 +13,23 @@ use enid_netns::{Inventory, NetnsError};
 use enid_store::TaskRecord;
 use tokio::runtime::Handle;
 
+use crate::accounting::FlowTable;
+use crate::forwarding::Choice;
 use crate::kernel::{self, Version};
 use crate::router::Router;
 use crate::tasks::{Tasks, has_its_namespace};
-use crate::uplink;
 use crate::way_out::WayOut;
+use crate::{EnidError, uplink};
 
 /// What the programs and the set-up need of a kernel, each with the version that brought it.
-const NEEDS: [(&str, (u32, u32)); 6] = [
+const NEEDS: [(&str, (u32, u32)); 7] = [
     ("interface indexes of choice for both ends of a veth pair", (3, 7)),
     ("classifiers in direct action on clsact", (4, 5)),
     ("a cgroup's id seen from a packet (bpf_skb_cgroup_id)", (4, 18)),
     ("alternative names of links", (5, 5)),
     ("reading maps in batches (BPF_MAP_LOOKUP_BATCH)", (5, 6)),
     ("atomic exchange in programs, and the coarse clock", (5, 12)),
+    ("loops in programs (bpf_loop)", (5, 17)),
 ];
 
 /// What enid is better with, each with the version that brought it.
@@ -76,6 +79,7 @@ fn finding(subject: impl Into<String>, severity: Severity, detail: impl Into<Str
 #[derive(Debug)]
 pub(crate) struct Doctor {
     pub(crate) tasks: Arc<Tasks>,
+    pub(crate) forwarding: Choice,
     pub(crate) run_directory: PathBuf,
     pub(crate) bpf_directory: PathBuf,
     pub(crate) cgroup_directory: PathBuf,
@@ -86,6 +90,7 @@ impl Doctor {
     /// Everything that was looked at, the bad first. It blocks.
     pub(crate) fn examine(&self) -> Vec<Finding> {
         let mut findings = kernel(&kernel::release());
+        findings.push(self.forwarding());
         findings.push(self.run_directory());
         findings.push(file_system(&self.bpf_directory, BPF_FS, "bpf", "mount -t bpf bpf /sys/fs/bpf"));
         findings.push(if self.cgroup_directory.exists() {
@@ -93,6 +98,7 @@ impl Doctor {
         } else {
             finding("cgroup2", Severity::Failure, format!("{} is not there", self.cgroup_directory.display()))
         });
+        findings.push(flow_table(self.tasks.accounting.flow_table()));
         findings.extend(self.nftables());
         findings.extend(self.uplinks());
         findings.extend(self.ways_out());
@@ -107,6 +113,11 @@ impl Doctor {
             Severity::Ok => 2,
         });
         findings
+    }
+
+    fn forwarding(&self) -> Finding {
+        let severity = if self.forwarding.is_second_best { Severity::Warning } else { Severity::Ok };
+        finding("forwarding", severity, self.forwarding.why.clone())
     }
 
     fn run_directory(&self) -> Finding {
@@ -215,6 +226,20 @@ impl Doctor {
     }
 }
 
+/// New flows beyond the table are policed and counted, and are in no record.
+fn flow_table(table: Result<FlowTable, EnidError>) -> Finding {
+    let (entries, capacity) = match table {
+        Ok(FlowTable { entries, capacity }) => (entries, u64::from(capacity)),
+        Err(error) => return finding("flow table", Severity::Failure, error.to_string()),
+    };
+    let in_use = format!("{entries} of {capacity} entries in use");
+    if entries < capacity - capacity / 10 {
+        return finding("flow table", Severity::Ok, in_use);
+    }
+    let remedy = "new flows will be in no record; raise `capacity` under [flow_table] once no task is left";
+    finding("flow table", Severity::Warning, format!("{in_use}: {remedy}"))
+}
+
 fn kernel(release: &str) -> Vec<Finding> {
     let Some(Version(major, minor)) = Version::of(release) else {
         let detail = format!("{release} is not a version that can be read");
@@ -268,6 +293,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_flow_table_is_said_to_be_full_before_it_is() {
+        let severity = |entries| flow_table(Ok(FlowTable { entries, capacity: 1_000 })).severity;
+        assert_eq!(
+            [0, 899, 900, 1_000].map(severity),
+            [Severity::Ok, Severity::Ok, Severity::Warning, Severity::Warning]
+        );
+    }
+
+    #[test]
     fn each_missing_feature_is_named_with_its_version() {
         assert!(kernel("6.18.44-fc").iter().all(|finding| finding.severity != Severity::Failure));
         let old: Vec<String> = kernel("5.4.0-1-amd64")
@@ -275,7 +309,7 @@ mod tests {
             .filter(|finding| finding.severity == Severity::Failure)
             .map(|finding| finding.detail)
             .collect();
-        assert_eq!(old.len(), 3, "{old:?}");
+        assert_eq!(old.len(), 4, "{old:?}");
         assert!(old[1].ends_with("reading maps in batches (BPF_MAP_LOOKUP_BATCH): 5.6 brings it"), "{old:?}");
         assert_eq!(kernel("strange")[0].severity, Severity::Warning);
     }

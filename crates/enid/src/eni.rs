@@ -3,12 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 
-use enid_datapath::{Datapath, DatapathError};
+use enid_datapath::{Datapath, DatapathError, EniSettings};
 use enid_model::{Eni, EniNumber, GsoMaxSizes, MacAddress, Subnet};
 use enid_netns::{Hook, LinkEnd, Namespace, Netlink, NetnsError, Request, RouteKind, sysctl};
 
-use crate::EnidError;
 use crate::router::{LOOPBACK, Router};
+use crate::{EnidError, policy};
 
 /// The ENI's name in the task's namespace.
 const TASK_END: &str = "eth0";
@@ -76,10 +76,12 @@ pub(crate) fn create(
     subnet: &Subnet,
     router: &Router,
     datapath: &Datapath,
+    flow_limit: u32,
     task: &mut TaskNamespace,
 ) -> Result<(), EnidError> {
-    // The programs find their ENI configured before they see a packet.
-    datapath.open_eni(eni.number)?;
+    // The programs find their ENI configured before they see a packet, and others know it as a member of its groups.
+    policy::join(datapath, eni)?;
+    datapath.open_eni(&settings(eni, flow_limit))?;
     router.netlink().send(&router_side(eni, gso, subnet, &task.namespace, datapath))?;
     if !task.own {
         task.namespace.run(|| quieten(TASK_END))?;
@@ -87,6 +89,17 @@ pub(crate) fn create(
     task.netlink.send(&task_side(eni, subnet))?;
     // What comes for the task from here on arrives.
     Ok(router.netlink().settle(&host_end(eni.number))?)
+}
+
+/// What the programs are told of an ENI, which may have so many flow entries.
+pub(crate) fn settings(eni: &Eni, flow_limit: u32) -> EniSettings {
+    EniSettings {
+        ipv4: eni.addresses.ipv4,
+        ipv6: eni.addresses.ipv6,
+        groups: eni.security_groups.clone(),
+        flow_limit,
+        ..EniSettings::new(eni.number, eni.mac, eni.mtu).with_idle_timeouts(&eni.idle_timeouts)
+    }
 }
 
 /// The name of an ENI's host end.

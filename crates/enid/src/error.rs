@@ -56,6 +56,9 @@ pub enum EnidError {
         /// The text as given.
         value: String,
     },
+    /// What is to be explained is no packet.
+    #[error("{0}")]
+    NotAPacket(&'static str),
     /// An address may not be given to an ENI.
     #[error("{address} can't be an ENI's address in subnet {subnet}: {refusal}")]
     Address {
@@ -97,6 +100,19 @@ pub enum EnidError {
     /// The host has as many VPC routers as there are transit addresses for.
     #[error("this host has as many VPC routers as it can have; delete a VPC that no task uses")]
     TooManyRouters,
+    /// More is declared than the programs' tables have room for.
+    #[error("a host has room for {most} {what}; with this there would be {given}")]
+    PolicyFull {
+        /// What there is too much of.
+        what: &'static str,
+        /// The most.
+        most: u32,
+        /// How much there would be.
+        given: usize,
+    },
+    /// What was declared could not be put in force.
+    #[error("the change is stored, but not all of it is in force: {0}; restart enid, which tries again")]
+    NotInForce(#[source] DatapathError),
     /// There is no such task.
     #[error("there is no task `{0}`; `enictl task list` shows those there are")]
     NoTask(TaskName),
@@ -213,6 +229,7 @@ impl EnidError {
             Self::Value(_)
             | Self::NetworkFile(_)
             | Self::NotAnAddress { .. }
+            | Self::NotAPacket(_)
             | Self::Address { .. }
             | Self::TooManySecurityGroups { .. }
             | Self::NetnsNotATasks(_)
@@ -223,7 +240,10 @@ impl EnidError {
             | Self::AddressTaken { .. }
             | Self::NetnsTaken(_)
             | Self::NetnsInUse { .. } => Code::AlreadyExists,
-            Self::SubnetFull { .. } | Self::HostFull { .. } | Self::TooManyRouters => Code::ResourceExhausted,
+            Self::SubnetFull { .. }
+            | Self::HostFull { .. }
+            | Self::TooManyRouters
+            | Self::PolicyFull { .. } => Code::ResourceExhausted,
             Self::Claimed(_)
             | Self::TaskBroken { .. }
             | Self::Apply(_)
@@ -246,6 +266,7 @@ impl EnidError {
             | Self::SubnetGone { .. }
             | Self::RouterGone(_)
             | Self::Incomplete { .. }
+            | Self::NotInForce(_)
             | Self::Program { .. } => Code::Internal,
         }
     }

@@ -10,8 +10,11 @@ mod daemon;
 mod doctor;
 mod eni;
 mod error;
+mod explain;
+mod forwarding;
 mod kernel;
 mod networks;
+mod policy;
 mod purge;
 mod reaper;
 mod router;
@@ -27,7 +30,8 @@ mod way_out;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use config::{
-    AggregationInterval, Config, ConfigError, EniConfig, FlowLogConfig, FlowTableConfig, Paths,
+    AggregationInterval, Config, ConfigError, EniConfig, FlowLogConfig, FlowTableConfig, ForwardingConfig,
+    ForwardingMode, Paths,
 };
 pub use daemon::{Daemon, Directories, StartError};
 pub use error::EnidError;

@@ -1,7 +1,7 @@
 //! VPC routers: a network namespace per VPC, whose kernel routes between its ENIs and out of its uplink.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -77,11 +77,16 @@ impl Routers {
         Ok(Self { store, netns_directory, by_vpc: Mutex::new(routers) })
     }
 
-    /// Mends the ways out of VPCs as far as somebody took them away on the host: a link, or the firewall's rules.
+    /// Mends routers as far as somebody took something away, or an earlier daemon did not make it: addresses, routes, and
+    /// of the way out the link on the host and the firewall's rules.
     pub(crate) fn mend(&self, networks: &Networks) {
         for router in self.all() {
             let Some(vpc) = networks.vpc_by_id(router.record.vpc) else { continue };
             let number = router.record.uplink_number;
+            let configured = router.namespace.run(|| configure().and_then(|()| address(vpc)));
+            if let Err(error) = configured {
+                tracing::error!(vpc = %vpc.id, %error, "the VPC's router is broken");
+            }
             if vpc.uplink == Uplink::Nat
                 && let Err(error) = uplink::mend(vpc, number, &router.namespace)
             {
@@ -210,6 +215,14 @@ fn configure() -> Result<(), EnidError> {
         // A new namespace takes the initial one's IPv4 settings: the router must not depend on them.
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
+        // As a router for the host's other purposes may have them: what comes from a task never becomes what the
+        // router sends itself, and its author does not choose the way.
+        ("ipv4/conf/all/route_localnet", "0"),
+        ("ipv4/conf/default/route_localnet", "0"),
+        ("ipv4/conf/all/accept_local", "0"),
+        ("ipv4/conf/default/accept_local", "0"),
+        ("ipv4/conf/all/accept_source_route", "0"),
+        ("ipv4/conf/default/accept_source_route", "0"),
         ("ipv4/conf/all/send_redirects", "0"),
         ("ipv4/conf/default/send_redirects", "0"),
         ("ipv4/conf/all/accept_redirects", "0"),
@@ -228,8 +241,20 @@ fn configure() -> Result<(), EnidError> {
     Ok(())
 }
 
+/// What leaves no VPC: link-local IPv4 addresses (RFC 3927 section 2.7), among them the metadata services of clouds and
+/// of the host's own agents; the link-local services' IPv6 addresses (Amazon EC2 User Guide, "Instance metadata"); and the
+/// addresses between routers and host.
+const NOT_BEYOND: [(IpAddr, u8); 3] = [
+    (IpAddr::V4(Ipv4Addr::new(169, 254, 0, 0)), 16),
+    (IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0)), 32),
+    (IpAddr::V6(Transit::IPV6_NETWORK), 64),
+];
+
+const EVERYWHERE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+
 /// Gives the router that the calling thread is in its addresses: every subnet's gateway; what a VPC's blocks hold
-/// beyond its ENIs is unreachable, and does not leave through the uplink.
+/// beyond its ENIs is unreachable, and does not leave through the uplink. What no other route is for is unreachable by a
+/// route, too: so the programs can tell it from what is for the router itself.
 fn address(vpc: &Vpc) -> Result<(), EnidError> {
     let mut netlink = Netlink::open()?;
     let mut requests = vec![Request::Up { index: LOOPBACK }];
@@ -237,10 +262,16 @@ fn address(vpc: &Vpc) -> Result<(), EnidError> {
     requests.extend(gateways.map(|(address, prefix)| Request::Address { index: LOOPBACK, address, prefix }));
     let blocks = vpc.ipv4_cidr.map(|cidr| (cidr.network().into(), cidr.prefix())).into_iter();
     let blocks = blocks.chain(vpc.ipv6_cidr.map(|cidr| (cidr.network().into(), cidr.prefix())));
-    requests.extend(blocks.map(|(destination, prefix)| Request::Route {
+    requests.extend(blocks.chain(NOT_BEYOND).map(|(destination, prefix)| Request::Route {
         destination,
         prefix,
         kind: RouteKind::Unreachable,
+        source: None,
+    }));
+    requests.extend(EVERYWHERE.map(|destination| Request::Route {
+        destination,
+        prefix: 0,
+        kind: RouteKind::LastResort,
         source: None,
     }));
     netlink.send(&requests)?;

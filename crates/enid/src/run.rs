@@ -166,6 +166,7 @@ mod tests {
             dns_servers: vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()],
             subnets: Vec::new(),
             security_groups: Vec::new(),
+            prefix_lists: Vec::new(),
         };
         assert_eq!(resolv_conf(&vpc), "nameserver 10.0.0.2\nnameserver fd00::2\nsearch internal\n");
         assert_eq!(private_name([10, 0, 0, 5].into(), &vpc), "ip-10-0-0-5.internal");

@@ -4,13 +4,14 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use enid_datapath::Datapath;
 use enid_model::{
-    Eni, EniId, EniNumber, MacAddress, Mtu, NamespaceId, PlatformVersion, SecurityGroupId, Subnet, Task,
-    TaskName, Vpc,
+    Eni, EniId, EniNumber, IdleTimeouts, MAX_SECURITY_GROUPS, MacAddress, Mtu, NamespaceId, PlatformVersion,
+    SecurityGroupId, Subnet, Task, TaskName, Vpc, VpcId,
 };
 use enid_netns::{Namespace, NetnsError, remove_name_of};
 use enid_store::{RunStore, TaskRecord, TaskState};
@@ -23,10 +24,7 @@ use crate::networks::NetworkState;
 use crate::router::Routers;
 use crate::segmentation::Segmentation;
 use crate::spares::Spares;
-use crate::{EnidError, lock};
-
-/// The most security groups that an ENI may have, as a VPC has it.
-const MAX_SECURITY_GROUPS: usize = 5;
+use crate::{EnidError, lock, policy};
 
 /// What a creator asks for, parsed.
 #[derive(Debug)]
@@ -38,6 +36,7 @@ pub(crate) struct NewTask {
     pub(crate) mtu: Option<Mtu>,
     pub(crate) platform_version: PlatformVersion,
     pub(crate) netns: Option<PathBuf>,
+    pub(crate) idle_timeouts: IdleTimeouts,
 }
 
 /// The tasks of this host.
@@ -52,6 +51,8 @@ pub(crate) struct Tasks {
     pub(crate) netns_directory: PathBuf,
     pub(crate) eni_capacity: u32,
     pub(crate) default_mtu: Mtu,
+    /// The most flow entries of an ENI.
+    pub(crate) flow_limit: u32,
     pub(crate) segmentation: Segmentation,
     pub(crate) host_namespace: NamespaceId,
     pub(crate) state: Mutex<State>,
@@ -122,6 +123,17 @@ impl Tasks {
         lock(&self.state).addresses.available_ipv4(subnet)
     }
 
+    /// The task whose ENI has a number.
+    pub(crate) fn by_number(&self, number: u32) -> Option<TaskRecord> {
+        lock(&self.state).tasks.values().find(|record| record.task.eni.number.get() == number).cloned()
+    }
+
+    /// The task whose ENI has an address in a VPC.
+    pub(crate) fn by_address(&self, vpc: VpcId, address: IpAddr) -> Option<TaskRecord> {
+        let has = |eni: &Eni| eni.vpc == vpc && eni.addresses.iter().any(|own| own == address);
+        lock(&self.state).tasks.values().find(|record| has(&record.task.eni)).cloned()
+    }
+
     /// The first task that `uses` holds for.
     pub(crate) fn find(&self, uses: impl Fn(&Eni) -> bool) -> Option<TaskName> {
         lock(&self.state)
@@ -167,6 +179,7 @@ impl Tasks {
             addresses,
             mtu,
             security_groups: groups,
+            idle_timeouts: new.idle_timeouts,
         };
         let task = Task {
             name: new.name.clone(),
@@ -182,8 +195,8 @@ impl Tasks {
             if !record.task.netns_adopted {
                 name(&namespace.namespace, &mut record)?;
             }
-            let gso = self.segmentation.of(&vpc);
-            eni::create(&record.task.eni, gso, &subnet, &router, &self.datapath, &mut namespace)?;
+            let (gso, flow_limit) = (self.segmentation.of(&vpc), self.flow_limit);
+            eni::create(&record.task.eni, gso, &subnet, &router, &self.datapath, flow_limit, &mut namespace)?;
             record.state = TaskState::Ready;
             Ok(self.store.put_task(&record)?)
         });
@@ -238,6 +251,7 @@ impl Tasks {
         let router = self.routers.get(eni.vpc);
         let mut errors = Vec::new();
         errors.extend(eni::stop(eni, router.as_deref(), &self.datapath).err());
+        errors.extend(policy::leave(&self.datapath, eni).err().map(EnidError::from));
         errors.extend(remove_name(&record).err().map(EnidError::from));
         for error in &errors {
             tracing::error!(task = %record.task.name, eni = %eni.id, %error, "deleting a task met an error and went on");
@@ -262,7 +276,7 @@ impl Tasks {
                         // The pinned maps were removed meanwhile: what passed before is not in any ledger.
                         tracing::warn!(task = %record.task.name, eni = %eni.id, "the ENI's counts are gone, and begin anew");
                     }
-                    self.datapath.open_eni(eni.number)?;
+                    self.datapath.open_eni(&eni::settings(eni, self.flow_limit))?;
                     Ok(eni::upgrade(eni.number, &router, &self.datapath)?)
                 });
             if let Err(error) = upgraded {
@@ -375,6 +389,12 @@ fn difference(
     }
     if eni.mtu != mtu {
         return Some(format!("MTU {}", eni.mtu));
+    }
+    if eni.idle_timeouts != new.idle_timeouts {
+        let IdleTimeouts { tcp_established, udp, udp_stream } = eni.idle_timeouts;
+        return Some(format!(
+            "idle timeouts {tcp_established} s (TCP), {udp} s (UDP), {udp_stream} s (UDP stream)"
+        ));
     }
     if task.platform_version != new.platform_version {
         return Some(format!("platform version {}", task.platform_version));

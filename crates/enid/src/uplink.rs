@@ -21,7 +21,7 @@ pub(crate) const HOST_END: &str = "enid-vpc";
 /// The uplink's name in the router's namespace.
 const ROUTER_END: &str = "uplink";
 /// Its index there: the same in every router, and below every ENI's number.
-const ROUTER_INDEX: u32 = 999_999;
+pub(crate) const ROUTER_INDEX: u32 = 999_999;
 /// Indexes of host ends: this and the uplink's number. Below ENI numbers, above what the kernel gives out.
 const HOST_INDEX_BASE: u32 = 900_000;
 
@@ -45,6 +45,8 @@ impl Transit {
     const IPV4_BLOCK: &'static str = "169.254.64.0/18";
     /// Every IPv6 transit address: unique-local (RFC 4193).
     const IPV6_BLOCK: &'static str = "fd65:6e69:64ff::/64";
+    /// Its first address.
+    pub(crate) const IPV6_NETWORK: Ipv6Addr = Ipv6Addr::new(0xfd65, 0x6e69, 0x64ff, 0, 0, 0, 0, 0);
 
     fn ipv4(self, end: u16) -> Ipv4Addr {
         let base = u32::from(Ipv4Addr::new(169, 254, 64, 0));
@@ -207,7 +209,8 @@ fn interfaces() -> Result<Vec<String>, EnidError> {
 const REMOVE_RULES: &str = "table inet enid\ndelete table inet enid\n";
 
 /// enid's own table on the host. Transit addresses leave behind the host's own; VPCs don't reach each other, nor the
-/// host beyond what it answers to anybody who asks whether it is there.
+/// host beyond the echo that it gives anybody who asks whether it is there; and nobody reaches a router, whose address
+/// the host knows a route to, but to answer.
 fn host_rules() -> String {
     let (ipv4, ipv6) = (Transit::IPV4_BLOCK, Transit::IPV6_BLOCK);
     format!(
@@ -216,12 +219,14 @@ fn host_rules() -> String {
     chain input {{
         type filter hook input priority filter;
         iifname \"{HOST_END}*\" ct state established,related accept
-        iifname \"{HOST_END}*\" meta l4proto {{ icmp, ipv6-icmp }} accept
+        iifname \"{HOST_END}*\" icmp type echo-request accept
+        iifname \"{HOST_END}*\" icmpv6 type {{ echo-request, nd-neighbor-solicit, nd-neighbor-advert }} accept
         iifname \"{HOST_END}*\" drop
     }}
     chain forward {{
         type filter hook forward priority filter;
         iifname \"{HOST_END}*\" oifname \"{HOST_END}*\" drop
+        oifname \"{HOST_END}*\" ct state != {{ established, related }} drop
     }}
     chain postrouting {{
         type nat hook postrouting priority srcnat;

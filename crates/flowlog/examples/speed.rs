@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use enid_flowlog::{
-    Action, Direction, Filter, FlowRecord, Format, GroupBy, Interface, LineParser, Observation, Summary,
-    Traffic,
+    Direction, Filter, FlowRecord, Format, GroupBy, Interface, LineParser, Observation, Summary, Traffic,
 };
 use enid_model::{EniId, SubnetId, TrafficClass, VpcId};
 
@@ -106,7 +105,7 @@ fn record(interface: &Arc<Interface>, index: u32, address: fn(u32) -> IpAddr) ->
             protocol: 6,
             packets: u64::from(index % 1_000) + 1,
             bytes: u64::from(index) * 1_477,
-            action: Action::Accept,
+            drop_reason: None,
             tcp_flags: 19,
             direction: Direction::Ingress,
             traffic_path: None,

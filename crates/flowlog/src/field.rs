@@ -53,9 +53,9 @@ fields! {
     SrcAddr "srcaddr" "srcaddr" 2 true,
     /// Where the traffic goes; the ENI's primary address on its own side.
     DstAddr "dstaddr" "dstaddr" 2 true,
-    /// The source port; 0 for ICMP and for fragments after the first.
+    /// The source port; 0 for ICMP and for fragments whose first was not seen.
     SrcPort "srcport" "srcport" 2 true,
-    /// The destination port; 0 for ICMP and for fragments after the first.
+    /// The destination port; 0 for ICMP and for fragments whose first was not seen.
     DstPort "dstport" "dstport" 2 true,
     /// The IANA protocol number.
     Protocol "protocol" "protocol" 2 true,
@@ -101,10 +101,15 @@ fields! {
     FlowDirection "flow-direction" "flowDirection" 5 true,
     /// The way that egress traffic takes, 1 to 8.
     TrafficPath "traffic-path" "trafficPath" 5 true,
+    /// Why the traffic was refused, where a VPC's Block Public Access did so: the only published value is `BPA`. A host
+    /// has no such thing.
+    RejectReason "reject-reason" "rejectReason" 8 false,
     /// On whose behalf the flow runs; enid's own.
     TrafficClass "traffic-class" "trafficClass" 0 true,
     /// The task that the ENI belongs to; enid's own.
     TaskName "task-name" "taskName" 0 true,
+    /// Why the traffic was refused, of any of a host's reasons; enid's own.
+    DropReason "drop-reason" "dropReason" 0 true,
 }
 
 impl Field {

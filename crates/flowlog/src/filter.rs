@@ -9,7 +9,7 @@ use enid_model::{EniId, Ipv4Cidr, Ipv6Cidr, ModelError, TaskName, TrafficClass};
 use crate::error::FlowLogError;
 use crate::field::Field;
 use crate::format::Format;
-use crate::record::{Action, Direction};
+use crate::record::{Action, Direction, DropReason};
 use crate::value::{Fields, Value};
 
 /// Which records are wanted: those that meet every condition that is set. The default wants all.
@@ -37,6 +37,8 @@ pub struct Filter {
     pub protocol: Option<u8>,
     /// What became of the traffic.
     pub action: Option<Action>,
+    /// Why it was refused.
+    pub reason: Option<DropReason>,
     /// The direction, as the ENI sees it.
     pub direction: Option<Direction>,
 }
@@ -49,6 +51,7 @@ impl Filter {
             && wanted(self.task.as_ref().map(|task| Value::Text(task.as_str())), record, Field::TaskName)
             && wanted(self.class.map(|class| Value::Text(class.as_str())), record, Field::TrafficClass)
             && wanted(self.action.map(|action| Value::Text(action.as_str())), record, Field::Action)
+            && wanted(self.reason.map(|reason| Value::Text(reason.as_str())), record, Field::DropReason)
             && wanted(
                 self.direction.map(|direction| Value::Text(direction.as_str())),
                 record,
@@ -87,6 +90,7 @@ impl Filter {
             (self.port.is_some(), Field::DstPort, "--port"),
             (self.protocol.is_some(), Field::Protocol, "--protocol"),
             (self.action.is_some(), Field::Action, "--action"),
+            (self.reason.is_some(), Field::DropReason, "--reason"),
             (self.direction.is_some(), Field::FlowDirection, "--direction"),
         ];
         match needs.into_iter().find(|(needed, field, _)| *needed && !format.contains(*field)) {
@@ -154,7 +158,7 @@ mod tests {
     use super::*;
     use crate::parse::LineParser;
     use crate::record::Observation;
-    use crate::testing::{any_record, ending_at, line, ssh};
+    use crate::testing::{any_record, ending_at, line, ssh, traffic_mut};
     use proptest::prelude::*;
 
     /// A name, and a change to a filter.
@@ -175,7 +179,7 @@ mod tests {
         ("action", |filter| filter.action = Some(Action::Accept)),
         ("direction", |filter| filter.direction = Some(Direction::Ingress)),
     ];
-    const UNMET: [Case; 12] = [
+    const UNMET: [Case; 13] = [
         ("since", |filter| filter.since = Some(1_418_530_071)),
         ("until", |filter| filter.until = Some(1_418_530_070)),
         ("eni", |filter| filter.eni = "eni-00000000000000000".parse().ok()),
@@ -189,6 +193,7 @@ mod tests {
         ("port", |filter| filter.port = Some(0)),
         ("protocol", |filter| filter.protocol = Some(17)),
         ("action", |filter| filter.action = Some(Action::Reject)),
+        ("reason", |filter| filter.reason = Some(DropReason::NoRule)),
         ("direction", |filter| filter.direction = Some(Direction::Egress)),
     ];
 
@@ -212,6 +217,24 @@ mod tests {
             let mut all_but_one = all.clone();
             set(&mut all_but_one);
             assert!(!all_but_one.matches(&ssh()), "{name}");
+        }
+    }
+
+    #[test]
+    fn refused_traffic_is_found_by_its_reason() {
+        for reason in DropReason::ALL {
+            let mut refused = ssh();
+            traffic_mut(&mut refused).drop_reason = Some(*reason);
+            let only = Filter { reason: Some(*reason), ..Filter::default() };
+            assert!(only.matches(&refused));
+            assert!(Filter { action: Some(Action::Reject), ..only.clone() }.matches(&refused));
+            assert!(!Filter { action: Some(Action::Accept), ..only.clone() }.matches(&refused));
+            assert!(!only.matches(&ssh()));
+            assert_eq!(
+                only.check(&Format::default()).unwrap_err().to_string(),
+                "the files do not hold the field `drop-reason` that --reason needs"
+            );
+            assert_eq!(DropReason::from_word(reason.as_str()), Some(*reason));
         }
     }
 

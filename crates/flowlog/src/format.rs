@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(
             line(&Format::complete(), &record),
             "5 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - SKIPDATA \
-             vpc-abcdefab012345678 subnet-aaaaaaaa012345678 - - - - ap-southeast-2 apse2-az3 - - - web-1"
+             vpc-abcdefab012345678 subnet-aaaaaaaa012345678 - - - - ap-southeast-2 apse2-az3 - - - web-1 -"
         );
     }
 
@@ -198,6 +198,7 @@ mod tests {
             ("${vpc-id} ${bytes}", 3),
             ("${az-id} ${vpc-id}", 4),
             ("${traffic-path} ${srcaddr} ${task-name}", 5),
+            ("${reject-reason} ${drop-reason}", 8),
         ] {
             assert_eq!(text.parse::<Format>().unwrap().version(), version, "{text}");
         }

@@ -35,7 +35,9 @@ pub use parse::LineParser;
 pub use parsed::ParsedRecord;
 pub use read::{Records, read};
 pub use reader::{MAX_LINE_BYTES, RecordReader};
-pub use record::{Action, Direction, FlowRecord, Interface, IpType, LogStatus, Observation, Traffic};
+pub use record::{
+    Action, Direction, DropReason, FlowRecord, Interface, IpType, LogStatus, Observation, Traffic,
+};
 pub use repair::Repaired;
 pub use summary::{GroupBy, Key, SortBy, Summary, Totals};
 pub use value::{Fields, Value};

@@ -9,7 +9,7 @@ use crate::error::LineError;
 use crate::field::Field;
 use crate::format::Format;
 use crate::parsed::ParsedRecord;
-use crate::record::{Action, Direction, IpType, LogStatus};
+use crate::record::{Action, Direction, DropReason, IpType, LogStatus};
 
 /// How much of a bad value an error shows.
 const SHOWN_CHARACTERS: usize = 60;
@@ -121,6 +121,7 @@ impl Recent {
                 record.flow_direction = Some(Direction::from_word(value).ok_or("ingress or egress")?);
             }
             Field::TrafficPath => record.traffic_path = Some(number(value, "a traffic path")?),
+            Field::RejectReason => record.reject_reason = Some(self.other.get(value)?),
             Field::TrafficClass => {
                 record.traffic_class = Some(parse::<TrafficClass>(value, "a traffic class")?);
             }
@@ -129,6 +130,9 @@ impl Recent {
                     parse::<TaskName>(value, "a task name")?;
                 }
                 record.task_name = Some(self.task.get(value)?);
+            }
+            Field::DropReason => {
+                record.drop_reason = Some(DropReason::from_word(value).ok_or("a reason to refuse traffic")?);
             }
         }
         Ok(())

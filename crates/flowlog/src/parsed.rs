@@ -6,7 +6,7 @@ use std::sync::Arc;
 use enid_model::{EniId, SubnetId, TrafficClass, VpcId};
 
 use crate::field::Field;
-use crate::record::{Action, Direction, IpType, LogStatus};
+use crate::record::{Action, Direction, DropReason, IpType, LogStatus};
 use crate::value::{Fields, Value, serialize_fields};
 
 /// A record read back: the fields that its file holds. A field is absent where the file does not hold it, or
@@ -42,8 +42,10 @@ pub struct ParsedRecord {
     pub pkt_dst_aws_service: Option<Arc<str>>,
     pub flow_direction: Option<Direction>,
     pub traffic_path: Option<u8>,
+    pub reject_reason: Option<Arc<str>>,
     pub traffic_class: Option<TrafficClass>,
     pub task_name: Option<Arc<str>>,
+    pub drop_reason: Option<DropReason>,
 }
 
 impl Fields for ParsedRecord {
@@ -79,8 +81,10 @@ impl Fields for ParsedRecord {
             Field::PktDstAwsService => text(self.pkt_dst_aws_service.as_ref()),
             Field::FlowDirection => Some(Value::Text(self.flow_direction?.as_str())),
             Field::TrafficPath => number(self.traffic_path),
+            Field::RejectReason => text(self.reject_reason.as_ref()),
             Field::TrafficClass => Some(Value::Text(self.traffic_class?.as_str())),
             Field::TaskName => text(self.task_name.as_ref()),
+            Field::DropReason => Some(Value::Text(self.drop_reason?.as_str())),
         }
     }
 }

@@ -59,7 +59,7 @@ pub struct Traffic {
     pub src: IpAddr,
     /// The destination address, which is the packet's own too. Of the same family as `src`.
     pub dst: IpAddr,
-    /// The source port; 0 where the protocol has none, for ICMP, and for fragments after the first.
+    /// The source port; 0 where the protocol has none, for ICMP, and for fragments whose first was not seen.
     pub src_port: u16,
     /// The destination port; 0 as `src_port`.
     pub dst_port: u16,
@@ -69,8 +69,8 @@ pub struct Traffic {
     pub packets: u64,
     /// Layer-3 bytes on the wire.
     pub bytes: u64,
-    /// Whether the traffic was let through.
-    pub action: Action,
+    /// Why the traffic was refused; none if it was let through.
+    pub drop_reason: Option<DropReason>,
     /// FIN 1, SYN 2, RST 4, SYN-ACK 18, or-ed over the interval; none where the protocol is not TCP.
     pub tcp_flags: u8,
     /// The direction, as the ENI sees it.
@@ -121,6 +121,11 @@ impl Fields for FlowRecord {
 }
 
 impl Traffic {
+    /// Whether the traffic was let through.
+    pub const fn action(&self) -> Action {
+        if self.drop_reason.is_some() { Action::Reject } else { Action::Accept }
+    }
+
     fn value(&self, field: Field) -> Option<Value<'static>> {
         let value = match field {
             Field::SrcAddr | Field::PktSrcAddr => Value::Address(self.src),
@@ -130,12 +135,13 @@ impl Traffic {
             Field::Protocol => Value::Number(self.protocol.into()),
             Field::Packets => Value::Number(self.packets),
             Field::Bytes => Value::Number(self.bytes),
-            Field::Action => Value::Text(self.action.as_str()),
+            Field::Action => Value::Text(self.action().as_str()),
             Field::TcpFlags => Value::Number(self.tcp_flags.into()),
             Field::Type => Value::Text(IpType::of(self.src).as_str()),
             Field::FlowDirection => Value::Text(self.direction.as_str()),
             Field::TrafficPath => Value::Number(self.traffic_path?.into()),
             Field::TrafficClass => Value::Text(self.class.as_str()),
+            Field::DropReason => Value::Text(self.drop_reason?.as_str()),
             // Of the interface, of the format, or not known on this host.
             _ => return None,
         };
@@ -159,6 +165,9 @@ macro_rules! words {
         }
 
         impl $name {
+            /// All values.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
             /// The word, as records spell it.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
@@ -185,6 +194,25 @@ words!(
         Accept "ACCEPT",
         /// Refused by a security group or network ACL, or come after the connection closed.
         Reject "REJECT",
+    }
+);
+words!(
+    /// Why a packet was refused.
+    DropReason {
+        /// No rule of the ENI's security groups allows it, nor is it part of a tracked flow.
+        NoRule "no-rule",
+        /// Its source address, MAC or IP, is not the ENI's.
+        SpoofedSource "spoofed-source",
+        /// The VPC has no route to its destination.
+        NoRoute "no-route",
+        /// No rule allows it, and the flow that it may answer had no room in the flow table.
+        TableFull "table-full",
+        /// No rule allows it, and the connection that it was part of is closed, or was idle for too long.
+        ClosedConnection "closed-connection",
+        /// It is for the VPC router itself, which answers nothing but ICMP echo.
+        Router "router",
+        /// It plays a part that is the VPC's: a DHCP server's.
+        Impersonation "impersonation",
     }
 );
 words!(

@@ -10,7 +10,7 @@ use proptest::sample::{select, subsequence};
 
 use crate::field::Field;
 use crate::format::Format;
-use crate::record::{Action, Direction, FlowRecord, Interface, Observation, Traffic};
+use crate::record::{Direction, DropReason, FlowRecord, Interface, Observation, Traffic};
 use crate::value::Fields;
 
 /// An ENI with the identifiers of the documentation's examples.
@@ -40,7 +40,7 @@ pub(crate) fn ssh() -> FlowRecord {
             protocol: 6,
             packets: 20,
             bytes: 4249,
-            action: Action::Accept,
+            drop_reason: None,
             tcp_flags: 3,
             direction: Direction::Ingress,
             traffic_path: None,
@@ -114,7 +114,7 @@ fn any_traffic() -> impl Strategy<Value = Traffic> {
     let ports = any::<(u16, u16, u8)>();
     let counts = any::<(u64, u64, u8)>();
     let verdict = (
-        select(vec![Action::Accept, Action::Reject]),
+        prop::option::of(select(DropReason::ALL.to_vec())),
         select(vec![Direction::Ingress, Direction::Egress]),
         prop::option::of(1..=8_u8),
         select(TrafficClass::ALL.to_vec()),
@@ -128,7 +128,7 @@ fn any_traffic() -> impl Strategy<Value = Traffic> {
         packets: counts.0,
         bytes: counts.1,
         tcp_flags: counts.2,
-        action: verdict.0,
+        drop_reason: verdict.0,
         direction: verdict.1,
         traffic_path: verdict.2,
         class: verdict.3,

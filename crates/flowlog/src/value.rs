@@ -68,7 +68,7 @@ mod tests {
     use crate::field::Field;
     use crate::format::Format;
     use crate::parse::LineParser;
-    use crate::record::Observation;
+    use crate::record::{DropReason, Observation};
     use crate::testing::{line, ssh};
     use crate::value::Fields;
 
@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn every_filled_field_has_a_value_in_some_record() {
         let mut record = ssh();
-        crate::testing::traffic_mut(&mut record).traffic_path = Some(1);
+        let traffic = crate::testing::traffic_mut(&mut record);
+        (traffic.traffic_path, traffic.drop_reason) = (Some(1), Some(DropReason::NoRule));
         for field in Field::ALL {
             let expected = field.is_filled() && *field != Field::Version;
             assert_eq!(record.value(*field).is_some(), expected, "{field}");

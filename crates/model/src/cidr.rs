@@ -1,7 +1,7 @@
 //! Address blocks: a network address and a prefix length, host bits zero.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnetwork::{Ipv4Network, Ipv6Network};
@@ -111,6 +111,45 @@ cidr!(
     Ipv6Cidr, Ipv6Network, Ipv6Addr, u128, "an IPv6 CIDR", "fd00::/56"
 );
 
+/// A block of addresses of either family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cidr {
+    /// IPv4 addresses.
+    Ipv4(Ipv4Cidr),
+    /// IPv6 addresses.
+    Ipv6(Ipv6Cidr),
+}
+
+impl Cidr {
+    /// Whether the address is of the block's family and lies in it.
+    pub fn contains(self, address: IpAddr) -> bool {
+        match (self, address) {
+            (Self::Ipv4(block), IpAddr::V4(address)) => block.contains(address),
+            (Self::Ipv6(block), IpAddr::V6(address)) => block.contains(address),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipv4(block) => block.fmt(f),
+            Self::Ipv6(block) => block.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        if text.contains(':') { text.parse().map(Self::Ipv6) } else { text.parse().map(Self::Ipv4) }
+    }
+}
+
+serde_as_text!(Cidr);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +174,17 @@ mod tests {
         assert!(v4("10.0.0.0/8").overlaps(v4("10.1.0.0/16")));
         assert!(v4("10.1.0.0/16").overlaps(v4("10.0.0.0/8")));
         assert!(!v4("10.0.0.0/16").overlaps(v4("10.1.0.0/16")));
+    }
+
+    #[test]
+    fn a_block_of_either_family_tells_which_it_is() {
+        let [ipv4, ipv6]: [Cidr; 2] = ["10.0.0.0/8", "fd00::/8"].map(|text| text.parse().unwrap());
+        assert_eq!(ipv4, Cidr::Ipv4("10.0.0.0/8".parse().unwrap()));
+        assert_eq!(ipv6.to_string(), "fd00::/8");
+        let addresses: [IpAddr; 3] = ["10.1.2.3", "fd12::1", "11.0.0.0"].map(|text| text.parse().unwrap());
+        assert_eq!(addresses.map(|address| ipv4.contains(address)), [true, false, false]);
+        assert_eq!(addresses.map(|address| ipv6.contains(address)), [false, true, false]);
+        assert!("fd00::1/8".parse::<Cidr>().is_err() && "10.0.0.0".parse::<Cidr>().is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EniId, MacAddress, ModelError, Mtu, SecurityGroupId, SubnetId, VpcId};
+use crate::{EniId, IdleTimeouts, MacAddress, ModelError, Mtu, SecurityGroupId, SubnetId, VpcId};
 
 /// The number of an ENI on its host: the interface index of its host end, so that one eBPF map serves every
 /// namespace. At least 1,000,000, to stay clear of the indexes that the kernel gives out, and positive as an `i32`.
@@ -93,6 +93,9 @@ pub struct Eni {
     pub addresses: EniAddresses,
     /// Its MTU.
     pub mtu: Mtu,
-    /// Its security groups, at least one.
+    /// Its security groups, 1 to [`MAX_SECURITY_GROUPS`](crate::MAX_SECURITY_GROUPS).
     pub security_groups: Vec<SecurityGroupId>,
+    /// How long its tracked flows may be idle.
+    #[serde(default)]
+    pub idle_timeouts: IdleTimeouts,
 }

@@ -30,6 +30,11 @@ macro_rules! id {
             pub fn random() -> Self {
                 Self(fastrand::u128(..) & MASK)
             }
+
+            /// The 68 bits that the digits stand for.
+            pub const fn bits(self) -> u128 {
+                self.0
+            }
         }
 
         impl fmt::Display for $name {
@@ -66,6 +71,10 @@ id!(
     /// A security group: `sg-` and 17 hex digits.
     SecurityGroupId, "sg-", "a security group id"
 );
+id!(
+    /// A prefix list: `pl-` and 17 hex digits.
+    PrefixListId, "pl-", "a prefix list id"
+);
 
 #[cfg(test)]
 mod tests {
@@ -78,6 +87,12 @@ mod tests {
             assert_eq!(id.to_string().len(), 4 + DIGITS);
             assert_eq!(id.to_string().parse::<EniId>().unwrap(), id);
         }
+    }
+
+    #[test]
+    fn has_the_bits_of_its_digits() {
+        let id: PrefixListId = "pl-fffffffffffffff0a".parse().unwrap();
+        assert_eq!(id.bits(), 0xf_ffff_ffff_ffff_ff0a);
     }
 
     #[test]

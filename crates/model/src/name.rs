@@ -54,7 +54,7 @@ macro_rules! name {
 }
 
 name!(
-    /// The name of a VPC, a subnet, a zone or a security group: 1 to 63 letters, digits, `-`, `_` and `.`.
+    /// The name of a VPC, a subnet, a zone, a security group or a prefix list: 1 to 63 letters, digits, `-`, `_` and `.`.
     Name, "a name", 63
 );
 name!(

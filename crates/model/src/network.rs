@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, serde_as_text};
-use crate::{Ipv4Cidr, Ipv6Cidr, Name, SecurityGroup, SubnetId, VpcId};
+use crate::{Ipv4Cidr, Ipv6Cidr, Name, PrefixList, SecurityGroup, SubnetId, VpcId};
 
 /// A virtual private cloud: address blocks, subnets in them, security groups, and a way out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct Vpc {
     pub subnets: Vec<Subnet>,
     /// Its security groups, in the order they were declared; one of them is named `default`.
     pub security_groups: Vec<SecurityGroup>,
+    /// Its prefix lists, in the order they were declared.
+    #[serde(default)]
+    pub prefix_lists: Vec<PrefixList>,
 }
 
 /// A subnet of a VPC, in one zone. It has an IPv4 block, an IPv6 block, or both.

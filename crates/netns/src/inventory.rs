@@ -81,16 +81,23 @@ impl Inventory {
         Ok(Self { handle, connection: tokio::spawn(connection) })
     }
 
+    pub(crate) fn handle(&self) -> &rtnetlink::Handle {
+        &self.handle
+    }
+
     /// All links of a namespace, for a thread that may block, beside a runtime.
     ///
     /// # Errors
     /// The namespace can't be entered, or the kernel does not answer.
     pub fn list(namespace: &Namespace, runtime: &Handle) -> Result<Vec<Link>, NetnsError> {
-        let inventory = {
-            let _in_runtime = runtime.enter();
-            Self::open(namespace)?
-        };
+        let inventory = Self::open_beside(namespace, runtime)?;
         runtime.block_on(inventory.links())
+    }
+
+    /// As [`open`](Self::open), for a thread that is beside the runtime.
+    pub(crate) fn open_beside(namespace: &Namespace, runtime: &Handle) -> Result<Self, NetnsError> {
+        let _in_runtime = runtime.enter();
+        Self::open(namespace)
     }
 
     /// All links of the namespace.
@@ -98,13 +105,18 @@ impl Inventory {
     /// # Errors
     /// The kernel does not answer.
     pub async fn links(&self) -> Result<Vec<Link>, NetnsError> {
+        Ok(self.messages().await?.iter().map(link).collect())
+    }
+
+    /// All links, as the kernel describes them.
+    pub(crate) async fn messages(&self) -> Result<Vec<LinkMessage>, NetnsError> {
         let failed = |source| NetnsError::Inventory { action: "list links", source };
         let mut answers = self.handle.link().get().execute();
-        let mut links = Vec::new();
+        let mut messages = Vec::new();
         while let Some(message) = answers.next().await {
-            links.push(link(&message.map_err(failed)?));
+            messages.push(message.map_err(failed)?);
         }
-        Ok(links)
+        Ok(messages)
     }
 
     /// The unicast routes of the namespace's main table, of both families.
@@ -146,7 +158,8 @@ impl Drop for Inventory {
     }
 }
 
-fn link(message: &LinkMessage) -> Link {
+/// What of a link's description is asked for.
+pub(crate) fn link(message: &LinkMessage) -> Link {
     let mut link = Link {
         index: message.header.index,
         name: String::new(),

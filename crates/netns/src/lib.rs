@@ -7,11 +7,15 @@ mod error;
 mod inventory;
 mod namespace;
 mod netlink;
+mod pair;
 mod request;
 pub mod sysctl;
+mod way;
 
 pub use error::NetnsError;
 pub use inventory::{Inventory, Link, LinkStatistics, RouteOut};
 pub use namespace::{Namespace, prepare_directory, remove_name_of, unmount};
 pub use netlink::{Netlink, NetlinkError};
+pub use pair::VethPair;
 pub use request::{Hook, LinkEnd, Request, RouteKind};
+pub use way::Way;

@@ -28,6 +28,9 @@ const NLM_F_CREATE: u16 = 0x400;
 /// kernel leaves 5 to 255 to programs; iproute2's table names none of this number.
 const ROUTE_PROTOCOL: u8 = 101;
 
+/// The priority of routes of last resort: the largest but one, which is that of IPv6's own (`ip6_null_entry`).
+const LAST_PRIORITY: u32 = u32::MAX - 1;
+
 /// Handle and priority of enid's filters: fixed, so that a later daemon replaces them in place.
 const FILTER_HANDLE: u32 = 1;
 const FILTER_PRIORITY: u32 = 1;
@@ -72,6 +75,8 @@ pub enum RouteKind {
     Local(u32),
     /// Refuses them with an error to the sender.
     Unreachable,
+    /// The same, beside any other route to the destination, which comes before it.
+    LastResort,
 }
 
 /// A request to the kernel.
@@ -249,7 +254,7 @@ fn neighbour(index: u32, address: IpAddr, mac: MacAddress) -> NeighbourMessage {
     message
 }
 
-fn route_address(address: IpAddr) -> RouteAddress {
+pub(crate) fn route_address(address: IpAddr) -> RouteAddress {
     match address {
         IpAddr::V4(address) => RouteAddress::Inet(address),
         IpAddr::V6(address) => RouteAddress::Inet6(address),
@@ -286,6 +291,10 @@ fn route(destination: IpAddr, prefix: u8, kind: RouteKind, source: Option<IpAddr
             message.attributes.push(RouteAttribute::Oif(index));
         }
         RouteKind::Unreachable => message.header.kind = RouteType::Unreachable,
+        RouteKind::LastResort => {
+            message.header.kind = RouteType::Unreachable;
+            message.attributes.push(RouteAttribute::Priority(LAST_PRIORITY));
+        }
     }
     message.attributes.extend(source.map(|source| RouteAttribute::PrefSource(route_address(source))));
     message

@@ -2,13 +2,13 @@
 //! These need root and fail without it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 
 use enid_model::{GsoMaxSize, GsoMaxSizes, MacAddress};
 use enid_netns::{
-    Inventory, LinkEnd, Namespace, Netlink, NetnsError, Request, RouteKind, RouteOut, sysctl, unmount,
+    Inventory, LinkEnd, Namespace, Netlink, NetnsError, Request, RouteKind, RouteOut, Way, sysctl, unmount,
 };
 
 const INDEX: u32 = 1_000_001;
@@ -176,6 +176,98 @@ fn the_inventory_lists_links_and_knows_what_is_gone() {
         let peer = Inventory::open(&task.namespace).unwrap().link(INDEX).await.unwrap().unwrap();
         assert_eq!((peer.mtu, peer.gso), (9001, sizes(196_608, 65_536)));
     });
+}
+
+#[test]
+fn both_ends_of_a_pair_are_counted_wherever_the_other_is() {
+    let mut router = Named::new("pair-router");
+    let mut task = Named::new("pair-task");
+    let elsewhere = Named::new("pair-elsewhere");
+    let address = |last| Ipv4Addr::new(10, 0, 0, last).into();
+    let up = |last| {
+        let own = Request::Address { index: INDEX, address: address(last), prefix: 32 };
+        let kind = RouteKind::Device(INDEX);
+        let other = Request::Route { destination: address(6 - last), prefix: 32, kind, source: None };
+        [own, Request::Up { index: INDEX }, other]
+    };
+    router.netlink.send(&[veth(&task)]).unwrap();
+    router.netlink.send(&up(1)).unwrap();
+    task.netlink.send(&up(5)).unwrap();
+    let server = task.run(|| UdpSocket::bind("10.0.0.5:7").unwrap());
+    let client = router.run(|| UdpSocket::bind("10.0.0.1:0").unwrap());
+    for _ in 0..3 {
+        client.send_to(&[1; 100], "10.0.0.5:7").unwrap();
+        server.recv(&mut [0; 100]).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let pairs = |index: u32| {
+        Inventory::list_pairs(&router.namespace, runtime.handle(), |found| found == index).unwrap()
+    };
+    // What one end sends the other receives. The kernel may send something of its own between the two questions.
+    let is_mirrored = || {
+        let pair = pairs(INDEX).pop().unwrap();
+        let (near, far) = (pair.near, pair.far.unwrap());
+        assert!(near.tx_packets >= 3 && near.tx_bytes >= 3 * 142, "{pair:?}");
+        (far.rx_packets, far.rx_bytes, far.tx_packets, far.tx_bytes)
+            == (near.tx_packets, near.tx_bytes, near.rx_packets, near.rx_bytes)
+    };
+    assert!((0..1_000).any(|_| is_mirrored()));
+    assert_eq!(pairs(INDEX + 1), []);
+
+    // Moved on, and its old namespace gone.
+    let fd = format!("/proc/{}/fd/{}", std::process::id(), elsewhere.namespace.as_fd().as_raw_fd());
+    task.run(|| {
+        let moved = std::process::Command::new("ip").args(["link", "set", "eth0", "netns", &fd]).status();
+        assert!(moved.unwrap().success());
+    });
+    drop((task, server));
+    assert!((0..1_000).any(|_| is_mirrored()));
+}
+
+#[test]
+fn the_way_of_a_packet_is_the_kernels_and_the_last_resort_comes_last() {
+    let mut router = Named::new("way-router");
+    let task = Named::new("way-task");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_io().build().unwrap();
+    let address = |text: &str| text.parse::<IpAddr>().unwrap();
+    let route = |destination: &str, prefix, kind| Request::Route {
+        destination: address(destination),
+        prefix,
+        kind,
+        source: None,
+    };
+    router.run(|| {
+        sysctl::set("ipv4/ip_forward", "1").unwrap();
+        sysctl::set("ipv6/conf/all/forwarding", "1").unwrap();
+        sysctl::set("ipv4/conf/all/rp_filter", "0").unwrap();
+        sysctl::set("ipv4/conf/default/rp_filter", "0").unwrap();
+    });
+    let up = [veth(&task), Request::Up { index: 1 }, Request::Up { index: INDEX }];
+    router.netlink.send(&up).unwrap();
+    let way = |destination: &str| {
+        let source = if destination.contains(':') { "fd00::5" } else { "10.0.0.5" };
+        Way::find(&router.namespace, runtime.handle(), INDEX, address(source), address(destination)).unwrap()
+    };
+    let mut netlink = router.run(|| Netlink::open().unwrap());
+    for (own, host, network, beyond) in
+        [("10.0.0.1", "10.0.0.9", "10.0.0.0", "192.0.2.1"), ("fd00::1", "fd00::9", "fd00::", "2001:db8::1")]
+    {
+        let (alone, block) = if own.contains(':') { (128, 64) } else { (32, 24) };
+        let everywhere = if own.contains(':') { "::" } else { "0.0.0.0" };
+        let requests = [
+            Request::Address { index: 1, address: address(own), prefix: alone },
+            route(host, alone, RouteKind::Device(INDEX)),
+            route(network, block, RouteKind::Unreachable),
+            route(everywhere, 0, RouteKind::LastResort),
+        ];
+        netlink.send(&requests).unwrap();
+        assert_eq!([own, host, network, beyond].map(way), [Way::Own, Way::Link(INDEX), Way::None, Way::None]);
+        // Beside the last resort, whichever comes first.
+        netlink.send(&[route(everywhere, 0, RouteKind::Device(INDEX))]).unwrap();
+        assert_eq!(way(beyond), Way::Link(INDEX));
+        netlink.send(&[route(everywhere, 0, RouteKind::LastResort)]).unwrap();
+        assert_eq!(way(beyond), Way::Link(INDEX));
+    }
 }
 
 #[test]

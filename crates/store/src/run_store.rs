@@ -118,7 +118,7 @@ impl RunStore {
 
 #[cfg(test)]
 mod tests {
-    use enid_model::{Eni, EniAddresses, EniId, MacAddress, Mtu, PlatformVersion, SubnetId};
+    use enid_model::{Eni, EniAddresses, EniId, IdleTimeouts, MacAddress, Mtu, PlatformVersion, SubnetId};
 
     use super::*;
 
@@ -132,6 +132,7 @@ mod tests {
             addresses: EniAddresses { ipv4: Some([10, 0, 0, 4].into()), ipv6: None },
             mtu: Mtu::JUMBO,
             security_groups: Vec::new(),
+            idle_timeouts: IdleTimeouts::default(),
         };
         let task = Task {
             name: name.parse().unwrap(),

@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use enid::{Config, Directories, EnidError};
+use enid::{Config, Directories, EnidError, ForwardingMode};
 use enid_netns::Namespace;
 use tokio::runtime::Runtime;
 
@@ -49,6 +49,12 @@ pub struct HostOptions {
     pub format: Option<String>,
     /// The most flow entries.
     pub flow_capacity: u32,
+    /// The most refused flows that are told apart.
+    pub refusal_capacity: u32,
+    /// The most flow entries of an ENI; the daemon's default where absent.
+    pub flows_per_eni: Option<u32>,
+    /// Who forwards packets between ENIs of the host.
+    pub forwarding: ForwardingMode,
     /// The most ENIs; a power of two.
     pub eni_capacity: u32,
     /// The most that TCP hands on in one buffer; the daemon's choice where absent.
@@ -60,12 +66,17 @@ pub struct HostOptions {
 }
 
 impl Default for HostOptions {
+    /// Forwarding is `auto`, unless the environment variable `ENID_TEST_FORWARDING` says `direct` or `kernel`: so all tests
+    /// can be run either way.
     fn default() -> Self {
         Self {
             daemon: DaemonKind::Thread,
             interval_seconds: 600,
             format: None,
             flow_capacity: 4096,
+            refusal_capacity: 4096,
+            flows_per_eni: None,
+            forwarding: forwarding_of(std::env::var("ENID_TEST_FORWARDING").as_deref().unwrap_or("auto")),
             eni_capacity: 256,
             gso_max_size: None,
             run_bytes: None,
@@ -74,16 +85,34 @@ impl Default for HostOptions {
     }
 }
 
+fn forwarding_of(mode: &str) -> ForwardingMode {
+    match mode {
+        "auto" => ForwardingMode::Auto,
+        "direct" => ForwardingMode::Direct,
+        "kernel" => ForwardingMode::Kernel,
+        _ => panic!("ENID_TEST_FORWARDING is `{mode}`: expected `auto`, `direct` or `kernel`"),
+    }
+}
+
 impl HostOptions {
     fn config(&self, directory: &HostDirectory) -> String {
         let format = self.format.as_ref().map(|format| format!("format = '{format}'\n"));
+        let flows_per_eni = self.flows_per_eni.map(|limit| format!("flows_per_eni = {limit}\n"));
+        let forwarding = match self.forwarding {
+            ForwardingMode::Auto => "auto",
+            ForwardingMode::Direct => "direct",
+            ForwardingMode::Kernel => "kernel",
+        };
         let gso_max_size = self.gso_max_size.map(|bytes| format!("gso_max_size = {bytes}\n"));
         format!(
-            "[flow_log]\naggregation_interval_seconds = {}\n{}[flow_table]\ncapacity = {}\n[eni]\ncapacity = {}\n{}\
+            "[flow_log]\naggregation_interval_seconds = {}\n{}[flow_table]\ncapacity = {}\nrefusal_capacity = {}\n{}\
+             [forwarding]\nmode = '{forwarding}'\n[eni]\ncapacity = {}\n{}\
              [paths]\nnetns = '{}'\nbpf = '{}'\ncgroup = '{}'\n",
             self.interval_seconds,
             format.unwrap_or_default(),
             self.flow_capacity,
+            self.refusal_capacity,
+            flows_per_eni.unwrap_or_default(),
             self.eni_capacity,
             gso_max_size.unwrap_or_default(),
             directory.netns().display(),

@@ -15,8 +15,9 @@ fn enictl(host: &Host, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
+/// What a command prints that must succeed, without a word on the standard error.
 #[track_caller]
-fn succeed(host: &Host, arguments: &[&str]) -> String {
+pub(crate) fn succeed(host: &Host, arguments: &[&str]) -> String {
     let (code, stdout, stderr) = enictl(host, arguments);
     assert_eq!((code, &*stderr), (0, ""), "{arguments:?}");
     stdout
@@ -68,6 +69,44 @@ fn a_task_from_its_network_to_its_flows() {
     assert_eq!((code, &*stdout, &*stderr), (3, "", ""));
     assert_eq!(succeed(&host, &["task", "delete", "web"]), "task web deleted\n");
     assert_eq!(succeed(&host, &["task", "delete", "web"]), "there was no task web\n");
+}
+
+#[test]
+fn rules_change_at_run_time() {
+    let host = host();
+    let update =
+        |arguments: &[&str]| succeed(&host, &[&["security-group", "update", "red/g1"], arguments].concat());
+    let added = "~ security-group g1 of vpc red: + ingress tcp:443:sg=g2\n";
+    assert_eq!(
+        update(&["--add-ingress", "tcp:443:sg=g2", "--dry-run"]),
+        format!("{added}dry run: nothing was changed\n")
+    );
+    assert_eq!(update(&["--add-ingress", "tcp:443:sg=g2"]), added);
+    assert_eq!(update(&["--add-ingress", "tcp:443:sg=g2"]), "nothing to change\n");
+    assert!(succeed(&host, &["security-group", "show", "g1"]).contains("ingress    tcp:443:sg=g2  sg-"));
+    assert_eq!(json(&host, &["security-group", "show", "g1"])["ingress"][0]["ports"], "443");
+    assert_eq!(
+        update(&["--ingress", "--remove-egress", "all:::/0"]),
+        "~ security-group g1 of vpc red: - ingress tcp:443:sg=g2\n~ security-group g1 of vpc red: - egress all:::/0\n"
+    );
+    let (code, _, stderr) =
+        enictl(&host, &["security-group", "update", "red/g1", "--add-egress", "all:pl=nope"]);
+    assert_eq!(code, 1);
+    assert!(
+        stderr.contains("egress rule all:pl=nope: there is no prefix list `nope` in vpc red"),
+        "{stderr}"
+    );
+
+    let timeouts = ["--udp-timeout", "60", "--udp-stream-timeout", "120"];
+    let create = ["task", "create", "web", "--subnet", "red/a", "--security-group", "g1"];
+    let shown = succeed(&host, &[&create[..], &timeouts].concat());
+    assert!(shown.contains("idle-timeouts     tcp 432000 s, udp 60 s, udp-stream 120 s\n"), "{shown}");
+    assert_eq!(succeed(&host, &["task", "show", "web"]), shown);
+    let (code, _, stderr) = enictl(&host, &["security-group", "delete", "red/g1"]);
+    assert_eq!(
+        (code, &*stderr),
+        (1, "enictl: security group g1 is in use by task web; delete the task first\n")
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::thread;
 
-use enid_api::v1::{CreateTaskRequest, Task};
+use enid_api::v1::{CreateTaskRequest, IdleTimeouts, Task};
 use enid_testbed::namespace::{self, command};
 use enid_testbed::traffic::{no_ping, ping};
 use enid_testbed::{DEADLINE, Host, new_task, wait_until};
@@ -43,6 +43,13 @@ fn creating_something_else_of_the_name_is_refused() {
         (CreateTaskRequest { ipv4: Some("10.0.0.99".to_owned()), ..base() }, "10.0.0.4".to_owned()),
         (CreateTaskRequest { ipv6: Some("fd00:a::99".to_owned()), ..base() }, ipv6(&task).to_string()),
         (CreateTaskRequest { mtu: Some(1500), ..base() }, "MTU 9001".to_owned()),
+        (
+            CreateTaskRequest {
+                idle_timeouts: Some(IdleTimeouts { udp: Some(60), ..IdleTimeouts::default() }),
+                ..base()
+            },
+            "idle timeouts 432000 s (TCP), 30 s (UDP), 180 s (UDP stream)".to_owned(),
+        ),
         (CreateTaskRequest { netns: Some("/proc/self/ns/net".to_owned()), ..base() }, task.netns.clone()),
     ];
     for (request, difference) in others {

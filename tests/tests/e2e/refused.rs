@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use enid_api::v1::{CreateTaskRequest, GetTaskRequest, PrepareRunRequest};
+use enid_api::v1::{CreateTaskRequest, GetTaskRequest, IdleTimeouts, PrepareRunRequest};
 use enid_testbed::{Host, new_task};
 use tonic::{Code, Status};
 
 use crate::kernel::assert_only_listed_tasks;
-use crate::networks::{host, subnet};
+use crate::networks::{host, subnet, vpc};
 
 #[track_caller]
 fn assert_refused(error: &Status, code: Code, sentence: &str) {
@@ -35,6 +35,9 @@ fn creates_that_cannot_be() {
     let taken_ipv6 = crate::networks::ipv6(&taken).to_string();
     fs::write(host.netns_directory().join("file"), "").unwrap();
     let long = "a".repeat(129);
+    let blue_default = vpc(&host, "blue").security_groups[0].id.clone();
+    let with_timeouts =
+        |timeouts| CreateTaskRequest { idle_timeouts: Some(timeouts), ..new_task("web", "red/a") };
     let cases = [
         (new_task("web", "red/nope"), Code::NotFound, "there is no subnet"),
         (new_task("web", "nope/a"), Code::NotFound, "there is no VPC `nope`"),
@@ -78,6 +81,26 @@ fn creates_that_cannot_be() {
             },
             Code::InvalidArgument,
             "at most 5 security groups; 6 were given",
+        ),
+        (
+            CreateTaskRequest { security_groups: vec![blue_default.clone()], ..base() },
+            Code::NotFound,
+            &format!("there is no security group `{blue_default}`; there is red/default, red/g1"),
+        ),
+        (
+            with_timeouts(IdleTimeouts { tcp_established: Some(59), ..IdleTimeouts::default() }),
+            Code::InvalidArgument,
+            "TCP established timeout (seconds) 59 is out of range: 60 to 432000",
+        ),
+        (
+            with_timeouts(IdleTimeouts { udp: Some(61), ..IdleTimeouts::default() }),
+            Code::InvalidArgument,
+            "UDP timeout (seconds) 61 is out of range: 30 to 60",
+        ),
+        (
+            with_timeouts(IdleTimeouts { udp_stream: Some(0), ..IdleTimeouts::default() }),
+            Code::InvalidArgument,
+            "UDP stream timeout (seconds) 0 is out of range: 60 to 180",
         ),
         (
             CreateTaskRequest { platform_version: Some("9.9".to_owned()), ..base() },

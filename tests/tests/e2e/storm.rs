@@ -67,9 +67,10 @@ fn assert_nothing_stored(host: &enid_testbed::Host) {
     let store = enid_store::RunStore::open(&host.run_directory().join("run.redb")).unwrap();
     assert_eq!(store.tasks().unwrap(), []);
     let config = enid_datapath::DatapathConfig {
-        pin_directory: host.folder().join("bpf/enid"),
         flow_capacity: 4096,
+        refusal_capacity: 4096,
         eni_capacity: 256,
+        ..enid_datapath::DatapathConfig::new(host.folder().join("bpf/enid"))
     };
     let mut flows = 0;
     enid_datapath::Datapath::load(&config).unwrap().read_flows(&mut |_| flows += 1).unwrap();

@@ -1,10 +1,12 @@
 //! A host of its own for a test: namespaces that end with the thread that is in them.
 
 use std::process::Command;
-use std::{io, thread};
+use std::{fs, io, thread};
 
-use enid_datapath::{Datapath, DatapathConfig};
-use enid_model::EniNumber;
+use enid_datapath::{Datapath, DatapathConfig, EniSettings};
+use enid_model::{EniNumber, Mtu, SecurityGroupId};
+
+use crate::frame::{self, Ipv4, Ipv6};
 
 /// Where the host's BPF file system is.
 pub(crate) const BPF: &str = "/sys/fs/bpf";
@@ -50,9 +52,44 @@ pub(crate) fn eni(number: u32) -> EniNumber {
     EniNumber::try_from(number).unwrap()
 }
 
+/// What the programs are told of the ENI that frames are from by default.
+pub(crate) fn settings(number: EniNumber, groups: &[SecurityGroupId]) -> EniSettings {
+    EniSettings {
+        ipv4: Some(Ipv4::default().source),
+        ipv6: Some(Ipv6::default().source),
+        groups: groups.to_vec(),
+        ..EniSettings::new(number, frame::MAC.parse().unwrap(), Mtu::JUMBO)
+    }
+}
+
+/// Routes to everywhere, by a device that is nobody's ENI.
+pub(crate) fn routes() {
+    forward();
+    command("ip link add uplink type veth peer name outside");
+    command("ip link set outside up");
+    command("ip link set uplink up");
+    command("ip route add default dev uplink");
+    command("ip -6 route add default dev uplink");
+}
+
+/// Makes the namespace a router, as the daemon does.
+pub(crate) fn forward() {
+    for (parameter, value) in [
+        ("ipv4/ip_forward", "1"),
+        ("ipv6/conf/all/forwarding", "1"),
+        ("ipv6/conf/default/addr_gen_mode", "1"),
+        ("ipv6/conf/default/accept_dad", "0"),
+    ] {
+        fs::write(format!("/proc/sys/net/{parameter}"), value).unwrap();
+    }
+    command("ip link set lo up");
+}
+
 /// Makes a device whose index is an ENI's number, as test runs look it up.
 pub(crate) fn device(number: EniNumber) {
     command(&format!("ip link add index {number} name eni{number} type veth peer name eth{number}"));
+    command(&format!("ip link set eth{number} up"));
+    command(&format!("ip link set eni{number} up"));
 }
 
 /// Loads the data path with small maps.

@@ -10,7 +10,7 @@ use enid_api::v1::{ApplyRequest, ApplyResponse};
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// Declare VPCs, subnets and security groups
+/// Declare VPCs, subnets, security groups and prefix lists
 ///
 /// Adds and updates what the network file declares, and removes nothing. Prints a line for each change.
 #[derive(Debug, Args)]
@@ -54,7 +54,8 @@ fn read(file: &Path) -> Result<String, Failure> {
     text.map_err(|source| Failure::Read { path: name(file), source })
 }
 
-fn changes(response: &ApplyResponse, dry_run: bool) -> String {
+/// A line for each change, or what there is to say instead.
+pub(crate) fn changes(response: &ApplyResponse, dry_run: bool) -> String {
     let mut text = String::new();
     for change in &response.changes {
         text += change;

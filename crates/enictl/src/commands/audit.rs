@@ -12,9 +12,9 @@ use crate::text::{Table, count, grouped, signed};
 
 /// Check that the ledgers close
 ///
-/// Flow records (read back from their files), flow entries not yet written and what passed outside flows must add up to
-/// the wire ledger; the interface ledger must equal the kernel's own counter of the interface. Exits with 1 if
-/// anything is left over.
+/// Flow records (read back from their files), entries not yet written and what passed outside flows must add up to the
+/// wire ledger, refusals in them to what it counts as refused; the interface ledger must equal the kernel's own counter
+/// of the interface. Exits with 1 if anything is left over.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  enictl audit web")]
 pub(crate) struct Audit {
@@ -58,29 +58,45 @@ fn unexplained(audit: &DirectionAudit) -> Sum {
 /// The bytes of an Ethernet header: the least that a buffer has.
 const SMALLEST: i128 = 14;
 
-/// How far the interface ledger is from the kernel's counter. Of what the device dropped the kernel knows the number,
-/// and no bytes: those may be any, as long as there are some for each.
-fn from_kernel(audit: &DirectionAudit) -> Sum {
-    let [packets, bytes] = minus(sum(audit.interface_ledger), sum(audit.kernel));
+/// What the wire ledger counts as refused, and no record, entry or bucket has.
+fn unexplained_refusals(audit: &DirectionAudit) -> Sum {
+    minus(sum(audit.refused_ledger), sum(audit.refused))
+}
+
+/// How far the interface ledger is from the kernel's counter, if that is known. Of what the device dropped the kernel knows
+/// the number, and no bytes: those may be any, as long as there are some for each.
+fn from_kernel(audit: &DirectionAudit) -> Option<Sum> {
+    let [packets, bytes] = minus(sum(audit.interface_ledger), sum(Some(audit.kernel?)));
     let dropped = i128::from(audit.dropped_by_device);
     let explained = dropped > 0 && bytes >= dropped * SMALLEST;
-    [packets - dropped, if explained { 0 } else { bytes }]
+    Some([packets - dropped, if explained { 0 } else { bytes }])
 }
 
 fn closes(eni: &EniAudit) -> bool {
-    [&eni.egress, &eni.ingress]
-        .into_iter()
-        .flatten()
-        .all(|audit| unexplained(audit) == [0, 0] && from_kernel(audit) == [0, 0])
+    [&eni.egress, &eni.ingress].into_iter().flatten().all(|audit| {
+        unexplained(audit) == [0, 0]
+            && unexplained_refusals(audit) == [0, 0]
+            && from_kernel(audit).is_none_or(|difference| difference == [0, 0])
+    })
+}
+
+fn is_unknown(eni: &EniAudit) -> bool {
+    [&eni.egress, &eni.ingress].into_iter().flatten().any(|audit| audit.kernel.is_none())
 }
 
 fn report(response: &AuditResponse) -> String {
     let reports: String = response.enis.iter().map(|eni| eni_report(eni) + "\n").collect();
     let audited = count(response.enis.len(), "ENI");
-    match response.enis.iter().filter(|eni| !closes(eni)).count() {
-        0 => format!("{reports}{audited} audited, nothing left over\n"),
-        open => format!("{reports}{audited} audited, {open} with something left over\n"),
-    }
+    let number = |of: fn(&EniAudit) -> bool| response.enis.iter().filter(|eni| of(eni)).count();
+    let outcome = match number(|eni| !closes(eni)) {
+        0 => "nothing left over".to_owned(),
+        open => format!("{open} with something left over"),
+    };
+    let unknown = match number(is_unknown) {
+        0 => String::new(),
+        unknown => format!(", {unknown} whose kernel's counter can't be asked"),
+    };
+    format!("{reports}{audited} audited, {outcome}{unknown}\n")
 }
 
 fn eni_report(eni: &EniAudit) -> String {
@@ -106,20 +122,38 @@ fn eni_report(eni: &EniAudit) -> String {
     row("outside flows", counted(|audit| audit.buckets));
     row("wire ledger", counted(|audit| audit.wire_ledger));
     row("left over", differences(unexplained(&egress), unexplained(&ingress)));
+    let refused = [egress.refused, ingress.refused, egress.refused_ledger, ingress.refused_ledger];
+    if refused.map(sum) != [[0, 0]; 4] {
+        row("of these refused", counted(|audit| audit.refused));
+        row("refusal ledger", counted(|audit| audit.refused_ledger));
+        row("left over", differences(unexplained_refusals(&egress), unexplained_refusals(&ingress)));
+    }
     row("interface ledger", counted(|audit| audit.interface_ledger));
-    row("kernel's counter", counted(|audit| audit.kernel));
+    let known = |kernel: Option<PacketsAndBytes>| {
+        kernel.map_or([UNKNOWN; 2].map(str::to_owned), |kernel| [kernel.packets, kernel.bytes].map(grouped))
+    };
+    row("kernel's counter", join(known(egress.kernel), known(ingress.kernel)));
     let dropped = [egress.dropped_by_device, ingress.dropped_by_device];
     if dropped != [0, 0] {
         let [out, into] = dropped.map(grouped);
         row("dropped by the device", [out, "-".to_owned(), into, "-".to_owned()]);
     }
-    row("left over", differences(from_kernel(&egress), from_kernel(&ingress)));
+    let difference =
+        |audit| from_kernel(audit).map_or([UNKNOWN; 2].map(str::to_owned), |sum| sum.map(signed));
+    row("left over", join(difference(&egress), difference(&ingress)));
     format!("{}  {}\n{}", eni.task, eni.eni_id, table.finish())
 }
 
 fn both(egress: Option<PacketsAndBytes>, ingress: Option<PacketsAndBytes>) -> [String; 4] {
     let (egress, ingress) = (egress.unwrap_or_default(), ingress.unwrap_or_default());
     [egress.packets, egress.bytes, ingress.packets, ingress.bytes].map(grouped)
+}
+
+/// Where the kernel does not tell.
+const UNKNOWN: &str = "unknown";
+
+fn join([a, b]: [String; 2], [c, d]: [String; 2]) -> [String; 4] {
+    [a, b, c, d]
 }
 
 fn differences([a, b]: Sum, [c, d]: Sum) -> [String; 4] {
@@ -141,13 +175,15 @@ mod tests {
             interface_ledger: counted(9, 1_400),
             kernel: counted(9, kernel_bytes),
             dropped_by_device: 0,
+            refused: None,
+            refused_ledger: None,
         };
         AuditResponse {
             enis: vec![EniAudit {
                 task: "web".into(),
                 eni_id: "eni-1".into(),
                 egress: Some(egress),
-                ingress: None,
+                ingress: Some(DirectionAudit { kernel: counted(0, 0), ..DirectionAudit::default() }),
             }],
         }
     }
@@ -180,5 +216,38 @@ mod tests {
             assert!(report.contains("-1"), "{report}");
             assert!(report.ends_with("1 ENI audited, 1 with something left over\n"));
         }
+    }
+
+    #[test]
+    fn refusals_close_by_themselves() {
+        let mut response = audit(1_228, 1_400);
+        let counted = Some(PacketsAndBytes { packets: 3, bytes: 252 });
+        let egress = response.enis[0].egress.as_mut().unwrap();
+        (egress.refused, egress.refused_ledger) = (counted, counted);
+        let text = report(&response);
+        for line in [
+            "\nof these refused               3           252                0              0\n",
+            "\nrefusal ledger                 3           252                0              0\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert!(closes(&response.enis[0]));
+        response.enis[0].egress.as_mut().unwrap().refused = None;
+        assert!(!closes(&response.enis[0]));
+        assert!(report(&response).ends_with("1 ENI audited, 1 with something left over\n"));
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_tell_is_no_difference() {
+        let mut response = audit(1_228, 1_400);
+        response.enis[0].ingress.as_mut().unwrap().kernel = None;
+        let text = report(&response);
+        assert!(closes(&response.enis[0]));
+        let line = "\nkernel's counter               9         1,400          unknown        unknown\n";
+        assert!(text.contains(line), "{text}");
+        assert!(
+            text.ends_with("1 ENI audited, nothing left over, 1 whose kernel's counter can't be asked\n"),
+            "{text}"
+        );
     }
 }

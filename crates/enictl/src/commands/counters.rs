@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use enid_api::v1::{CountersRequest, CountersResponse, DirectionCounters};
+use enid_api::v1::{CountersRequest, CountersResponse, DirectionCounters, FlowTable};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::failure::Failure;
@@ -21,8 +21,8 @@ const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J";
 
 /// Show packets and bytes by ENI and direction
 ///
-/// The total of each direction, what of it each traffic class carried, and what passed outside flows. Packets and
-/// bytes are layer 3, as on the wire.
+/// The total of each direction, what of it each traffic class carried, what was refused and why, and what passed outside
+/// flows. Packets and bytes are layer 3, as on the wire.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  enictl counters web --watch")]
 pub(crate) struct Counters {
@@ -86,7 +86,21 @@ fn table(response: &CountersResponse) -> String {
             }
         }
     }
-    table.finish()
+    let table = table.finish();
+    match flow_table(response) {
+        Some(line) => format!("{table}\n{line}\n"),
+        None => table,
+    }
+}
+
+/// How full the flow table is, and what of it is one ENI's, if that is all that was asked for.
+fn flow_table(response: &CountersResponse) -> Option<String> {
+    let FlowTable { entries, capacity } = response.flow_table?;
+    let of_one = match &*response.enis {
+        [eni] => format!(", {} of them of {}", grouped(eni.flow_entries), eni.task),
+        _ => String::new(),
+    };
+    Some(format!("flow table: {} of {} entries in use{of_one}", grouped(entries), grouped(capacity)))
 }
 
 /// The total, then what it is made of.
@@ -99,6 +113,7 @@ fn lines(counters: &DirectionCounters) -> impl Iterator<Item = (String, u64, u64
     };
     std::iter::once(("total".to_owned(), counters.packets, counters.bytes))
         .chain(parts("class", &counters.classes))
+        .chain(parts("refused", &counters.refused))
         .chain(parts("bucket", &counters.buckets))
 }
 
@@ -115,20 +130,26 @@ mod tests {
                 task: "web".into(),
                 eni_id: "eni-1".into(),
                 egress: Some(DirectionCounters {
-                    packets: 1_001,
-                    bytes: 1_234_567,
+                    packets: 1_003,
+                    bytes: 1_234_647,
                     classes: vec![named("image-pull", 1_000, 1_234_537)],
                     buckets: vec![named("arp", 1, 30)],
+                    refused: vec![named("no-rule", 2, 80)],
                 }),
                 ingress: None,
+                flow_entries: 12,
             }],
+            flow_table: Some(FlowTable { entries: 1_234, capacity: 1_048_576 }),
         };
         assert_eq!(
             table(&response),
             "TASK  ENI    DIRECTION  OF                PACKETS        BYTES\n\
-             web   eni-1  egress     total               1,001  1,234,567 B\n\
+             web   eni-1  egress     total               1,003  1,234,647 B\n\
              web   eni-1  egress     class image-pull    1,000  1,234,537 B\n\
-             web   eni-1  egress     bucket arp              1         30 B\n"
+             web   eni-1  egress     refused no-rule         2         80 B\n\
+             web   eni-1  egress     bucket arp              1         30 B\n\
+             \n\
+             flow table: 1,234 of 1,048,576 entries in use, 12 of them of web\n"
         );
     }
 }

@@ -28,6 +28,7 @@ const DEFAULT_TOP: u32 = 10;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   enictl flows --task web --since 10m --action reject
+  enictl flows --reason spoofed-source --follow
   enictl flows --top 5 --by bytes --group peer
   enictl flows --follow --format '${srcaddr} ${dstaddr} ${bytes} ${traffic-class}'")]
 pub(crate) struct Flows {

@@ -1,21 +1,22 @@
-//! `enictl vpc`, `enictl subnet` and `enictl security-group`.
+//! `enictl vpc`, `enictl subnet`, `enictl security-group` and `enictl prefix-list`.
 
 mod find;
-mod view;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use enid_api::v1::delete_network_object_request::Object;
-use enid_api::v1::{DeleteNetworkObjectRequest, ListNetworksRequest, SecurityGroup, Subnet, Vpc};
+use enid_api::v1::{ApplyResponse, DeleteNetworkObjectRequest, ListNetworksRequest, Subnet, Vpc};
 use serde::Serialize;
 
+use super::apply;
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// The three commands of one kind of object. (Text that is put together can't be a doc comment for clap.)
+/// The three commands of one kind of object, and more where it has more. (Text that is put together can't be a doc
+/// comment for clap.)
 macro_rules! commands {
-    ($name:ident, $command:literal, $noun:literal, $nouns:literal, $by:literal, $example:literal) => {
+    ($name:ident, $command:literal, $noun:literal, $nouns:literal, $by:literal, $example:literal $(, $more:ident)*) => {
         #[doc = concat!("What can be done with ", $nouns, ".")]
         #[derive(Debug, Subcommand)]
         pub(crate) enum $name {
@@ -31,9 +32,17 @@ macro_rules! commands {
                 #[arg(help = $by)]
                 name: String,
             },
+            $($more($more),)*
         }
     };
 }
+
+mod prefix_lists;
+mod security_groups;
+mod view;
+
+pub(crate) use prefix_lists::PrefixListCommand;
+pub(crate) use security_groups::SecurityGroupCommand;
 
 commands!(VpcCommand, "vpc", "VPC", "VPCs", "Its name or id", "shop");
 commands!(
@@ -44,15 +53,6 @@ commands!(
     "Its id, `vpc/name`, or its name if no other VPC has one of that name",
     "shop/shop-a"
 );
-commands!(
-    SecurityGroupCommand,
-    "security-group",
-    "security group",
-    "security groups",
-    "Its id, `vpc/name`, or its name if no other VPC has one of that name",
-    "shop/web"
-);
-
 impl VpcCommand {
     /// Lists, shows or deletes.
     pub(crate) fn execute(self, session: &Session) -> Result<ExitCode, Failure> {
@@ -102,34 +102,6 @@ impl SubnetCommand {
     }
 }
 
-impl SecurityGroupCommand {
-    /// Lists, shows or deletes.
-    pub(crate) fn execute(self, session: &Session) -> Result<ExitCode, Failure> {
-        match self {
-            Self::List => {
-                #[derive(Serialize)]
-                #[serde(rename_all = "camelCase")]
-                struct Listed<'a> {
-                    security_groups: Vec<&'a SecurityGroup>,
-                }
-                let vpcs = &list(session)?;
-                let security_groups = vpcs.iter().flat_map(|vpc| &vpc.security_groups).collect();
-                session.format.print(&Listed { security_groups }, |_| view::security_groups(vpcs))?;
-            }
-            Self::Show { name } => {
-                let vpcs = list(session)?;
-                let (vpc, group) = find::security_group(&vpcs, &name)?;
-                session.format.print(group, |group| view::security_group(vpc, group))?;
-            }
-            Self::Delete { name } => {
-                let object = Object::SecurityGroup(name.clone());
-                delete(session, object, &format!("security group {name}"))?;
-            }
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
 fn list(session: &Session) -> Result<Vec<Vpc>, Failure> {
     session.talk(async |client| {
         let response = client.networks().list(ListNetworksRequest {}).await?;
@@ -141,4 +113,13 @@ fn delete(session: &Session, object: Object, what: &str) -> Result<(), Failure> 
     let request = DeleteNetworkObjectRequest { object: Some(object) };
     let response = session.talk(async |client| Ok(client.networks().delete(request).await?.into_inner()))?;
     session.format.print(&response, |_| format!("{what} deleted\n"))
+}
+
+/// The name as `vpc/name`, if its VPC is said apart from it.
+fn qualified(vpc: Option<&str>, name: &str) -> String {
+    vpc.map_or_else(|| name.to_owned(), |vpc| format!("{vpc}/{name}"))
+}
+
+fn print_changes(session: &Session, response: &ApplyResponse, dry_run: bool) -> Result<(), Failure> {
+    session.format.print(response, |response| apply::changes(response, dry_run))
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use enid_api::Client;
-use enid_api::v1::{CreateTaskRequest, DeleteTaskRequest, GetTaskRequest, ListTasksRequest};
+use enid_api::v1::{CreateTaskRequest, DeleteTaskRequest, GetTaskRequest, IdleTimeouts, ListTasksRequest};
 use serde::Serialize;
 
 use crate::failure::{Failure, sentence};
@@ -47,7 +47,7 @@ pub(crate) struct Create {
     /// The subnet: its id, `vpc/name`, or its name if no other VPC has one of that name
     #[arg(long)]
     subnet: String,
-    /// A security group, by id or name; repeat it for more, the VPC's default group without it
+    /// A security group, by id or name; repeat it for more, up to 5, the VPC's default group without it
     #[arg(long = "security-group", value_name = "GROUP")]
     security_groups: Vec<String>,
     /// The IPv4 address, a free one of the subnet without it
@@ -65,6 +65,15 @@ pub(crate) struct Create {
     /// A network namespace that exists already, to adopt; it outlives the task
     #[arg(long, value_name = "PATH")]
     netns: Option<PathBuf>,
+    /// How long an established TCP flow may be idle, 60 to 432000; 432000 without it
+    #[arg(long, value_name = "SECONDS")]
+    tcp_established_timeout: Option<u32>,
+    /// How long a UDP flow of a request, or a request and its answer, may be idle, 30 to 60; 30 without it
+    #[arg(long, value_name = "SECONDS")]
+    udp_timeout: Option<u32>,
+    /// How long a UDP flow of more than that may be idle, 60 to 180; 180 without it
+    #[arg(long, value_name = "SECONDS")]
+    udp_stream_timeout: Option<u32>,
 }
 
 impl Create {
@@ -78,6 +87,11 @@ impl Create {
             mtu: self.mtu,
             platform_version: self.platform_version,
             netns: self.netns.as_deref().map(absolute).transpose()?,
+            idle_timeouts: Some(IdleTimeouts {
+                tcp_established: self.tcp_established_timeout,
+                udp: self.udp_timeout,
+                udp_stream: self.udp_stream_timeout,
+            }),
         })
     }
 }

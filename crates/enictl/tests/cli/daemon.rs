@@ -10,9 +10,10 @@ use enid_api::v1::task_service_server::{TaskService, TaskServiceServer};
 use enid_api::v1::{
     ApplyRequest, ApplyResponse, AuditRequest, AuditResponse, CountersRequest, CountersResponse,
     CreateTaskRequest, DeleteNetworkObjectRequest, DeleteNetworkObjectResponse, DeleteTaskRequest,
-    DeleteTaskResponse, DoctorRequest, DoctorResponse, FlowLog, FlushRequest, FlushResponse, FollowRequest,
-    FollowResponse, GetFlowLogRequest, GetTaskRequest, ListNetworksRequest, ListNetworksResponse,
-    ListTasksRequest, ListTasksResponse, PrepareRunRequest, PrepareRunResponse, Task,
+    DeleteTaskResponse, DoctorRequest, DoctorResponse, Eni, ExplainRequest, ExplainResponse, FlowLog,
+    FlushRequest, FlushResponse, FollowRequest, FollowResponse, GetFlowLogRequest, GetTaskRequest,
+    ListNetworksRequest, ListNetworksResponse, ListTasksRequest, ListTasksResponse, ListUpdate,
+    PrepareRunRequest, PrepareRunResponse, Task, UpdatePrefixListRequest, UpdateSecurityGroupRequest,
 };
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
@@ -34,6 +35,7 @@ pub(crate) struct Answers {
     pub(crate) counters: CountersResponse,
     pub(crate) audit: AuditResponse,
     pub(crate) doctor: DoctorResponse,
+    pub(crate) explanation: ExplainResponse,
 }
 
 /// The server, on a socket of its own, until the value is dropped.
@@ -116,6 +118,34 @@ impl NetworkService for Answers {
     async fn delete(&self, _: Request<DeleteNetworkObjectRequest>) -> Answer<DeleteNetworkObjectResponse> {
         Ok(Response::new(DeleteNetworkObjectResponse {}))
     }
+
+    async fn update_security_group(
+        &self,
+        request: Request<UpdateSecurityGroupRequest>,
+    ) -> Answer<ApplyResponse> {
+        let request = request.into_inner();
+        let changes = [told("ingress", request.ingress), told("egress", request.egress)].concat();
+        Ok(Response::new(ApplyResponse { changes: of(&request.security_group, changes, request.dry_run) }))
+    }
+
+    async fn update_prefix_list(&self, request: Request<UpdatePrefixListRequest>) -> Answer<ApplyResponse> {
+        let request = request.into_inner();
+        let changes = told("entry", request.entries);
+        Ok(Response::new(ApplyResponse { changes: of(&request.prefix_list, changes, request.dry_run) }))
+    }
+}
+
+/// What an update asks for, a line each.
+fn told(what: &str, update: Option<ListUpdate>) -> Vec<String> {
+    let update = update.unwrap_or_default();
+    let clear = update.clear.then(|| format!("clear {what}"));
+    let remove = update.remove.iter().map(|text| format!("- {what} {text}"));
+    clear.into_iter().chain(remove).chain(update.add.iter().map(|text| format!("+ {what} {text}"))).collect()
+}
+
+fn of(object: &str, changes: Vec<String>, dry_run: bool) -> Vec<String> {
+    assert_eq!(dry_run, object.starts_with("dry/"));
+    changes.into_iter().map(|change| format!("{object}: {change}")).collect()
 }
 
 #[async_trait]
@@ -125,6 +155,11 @@ impl TaskService for Answers {
         Ok(Response::new(Task {
             name: request.name,
             netns: request.netns.unwrap_or_default(),
+            eni: Some(Eni {
+                security_group_ids: request.security_groups,
+                idle_timeouts: request.idle_timeouts,
+                ..Eni::default()
+            }),
             ..Task::default()
         }))
     }
@@ -153,6 +188,12 @@ impl TaskService for Answers {
 
     async fn prepare_run(&self, _: Request<PrepareRunRequest>) -> Answer<PrepareRunResponse> {
         Ok(Response::new(self.place.clone()))
+    }
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Answer<ExplainResponse> {
+        // What was asked comes back as the reason, so that tests see it.
+        let reason = format!("{:?}", request.into_inner());
+        Ok(Response::new(ExplainResponse { reason, ..self.explanation.clone() }))
     }
 }
 

@@ -8,17 +8,19 @@ use crate::daemon::{Answers, Daemon};
 use crate::{Folder, enictl, output};
 
 const HEADER: &str = "task-name traffic-class srcaddr dstaddr srcport dstport protocol packets bytes start end action \
-                      log-status flow-direction";
+                      log-status flow-direction drop-reason";
 const PULL: &str =
-    "web image-pull 10.0.0.4 10.0.0.9 40000 5000 6 10 15000 1700000000 1700000060 ACCEPT OK egress";
-const LOGS: &str = "web logs 10.0.0.4 10.0.0.8 40001 443 6 3 300 1700000070 1700000080 ACCEPT OK egress";
-const IDLE: &str = "db - - - - - - - - 1700000000 1700000060 - NODATA -";
+    "web image-pull 10.0.0.4 10.0.0.9 40000 5000 6 10 15000 1700000000 1700000060 ACCEPT OK egress -";
+const LOGS: &str = "web logs 10.0.0.4 10.0.0.8 40001 443 6 3 300 1700000070 1700000080 ACCEPT OK egress -";
+const REFUSED: &str =
+    "web application 10.0.0.9 10.0.0.4 40002 22 6 2 120 1700000000 1700000060 REJECT OK ingress no-rule";
+const IDLE: &str = "db - - - - - - - - 1700000000 1700000060 - NODATA - -";
 
 /// A folder with one file of records, named as the daemon names them.
 fn records() -> (Folder, String) {
     let folder = Folder::new();
     let name = "unknown_vpcflowlogs_local_fl-0123456789abcdef0_20231114T2215Z_00000000.log";
-    let file = folder.file(name, &format!("{HEADER}\n{PULL}\n{LOGS}\n{IDLE}\n"));
+    let file = folder.file(name, &format!("{HEADER}\n{PULL}\n{LOGS}\n{REFUSED}\n{IDLE}\n"));
     (folder, file)
 }
 
@@ -33,10 +35,11 @@ fn flows(arguments: &[&str]) -> String {
 fn every_record_is_a_row() {
     assert_eq!(
         flows(&[]),
-        "TIME (UTC)                      TASK  ENI  DIRECTION  CLASS       PROTOCOL  SOURCE          DESTINATION    PACKETS   BYTES  ACTION\n\
-         2023-11-14 22:13:20 – 22:14:20  web   -    egress     image-pull  tcp       10.0.0.4:40000  10.0.0.9:5000       10  15,000  ACCEPT\n\
-         2023-11-14 22:14:30 – 22:14:40  web   -    egress     logs        tcp       10.0.0.4:40001  10.0.0.8:443         3     300  ACCEPT\n\
-         2023-11-14 22:13:20 – 22:14:20  db    -    -          -           -         -               -                    -       -  NODATA\n"
+        "TIME (UTC)                      TASK  ENI  DIRECTION  CLASS        PROTOCOL  SOURCE          DESTINATION    PACKETS   BYTES  ACTION  REASON\n\
+         2023-11-14 22:13:20 – 22:14:20  web   -    egress     image-pull   tcp       10.0.0.4:40000  10.0.0.9:5000       10  15,000  ACCEPT  -\n\
+         2023-11-14 22:14:30 – 22:14:40  web   -    egress     logs         tcp       10.0.0.4:40001  10.0.0.8:443         3     300  ACCEPT  -\n\
+         2023-11-14 22:13:20 – 22:14:20  web   -    ingress    application  tcp       10.0.0.9:40002  10.0.0.4:22          2     120  REJECT  no-rule\n\
+         2023-11-14 22:13:20 – 22:14:20  db    -    -          -            -         -               -                    -       -  NODATA  -\n"
     );
 }
 
@@ -44,14 +47,16 @@ fn every_record_is_a_row() {
 fn conditions_and_formats_go_together() {
     let format = ["--format", "${traffic-class} ${bytes}"];
     for (conditions, lines) in [
-        (&[][..], "image-pull 15000\nlogs 300\n- -\n"),
+        (&[][..], "image-pull 15000\nlogs 300\napplication 120\n- -\n"),
         (&["--class", "logs"], "logs 300\n"),
         (&["--dst", "10.0.0.9"], "image-pull 15000\n"),
         (&["--port", "443", "--protocol", "tcp"], "logs 300\n"),
         (&["--task", "db"], "- -\n"),
         (&["--since", "1700000061"], "logs 300\n"),
-        (&["--until", "2023-11-14T22:14:21Z"], "image-pull 15000\n- -\n"),
-        (&["--action", "reject"], ""),
+        (&["--until", "2023-11-14T22:14:21Z"], "image-pull 15000\napplication 120\n- -\n"),
+        (&["--action", "REJECT"], "application 120\n"),
+        (&["--reason", "no-rule"], "application 120\n"),
+        (&["--reason", "no-route"], ""),
     ] {
         assert_eq!(flows(&[conditions, &format].concat()), lines, "{conditions:?}");
     }
@@ -76,7 +81,7 @@ fn the_largest_groups_come_first() {
         flows(&["--top", "1", "--group", "class"]),
         "CLASS       FLOWS  PACKETS   BYTES\n\
          image-pull      1       10  15,000\n\
-         all             2       13  15,300\n"
+         all             3       15  15,420\n"
     );
     let json = flows(&["--by", "flows", "--group", "port", "-o", "json"]);
     assert!(json.contains("\"groupBy\": \"port\""), "{json}");
@@ -102,7 +107,7 @@ fn the_daemon_says_where_the_files_are() {
         flow_log: FlowLog { record_directory: folder.0.to_str().unwrap().to_owned(), ..FlowLog::default() },
         ..Answers::default()
     });
-    assert_eq!(daemon.stdout(&["flows", "--format", "${bytes}", "--task", "web"]), "15000\n300\n");
+    assert_eq!(daemon.stdout(&["flows", "--format", "${bytes}", "--task", "web"]), "15000\n300\n120\n");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod answers;
 mod daemon;
 mod flows;
+mod policy;
 mod run;
 mod usage;
 

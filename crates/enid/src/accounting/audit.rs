@@ -5,12 +5,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use enid_datapath::{Count, Direction, Ledgers};
-use enid_flowlog::{Filter, FlowLogError, read};
+use enid_datapath::{Bucket, Count, Direction, Ledgers, Reason};
+use enid_flowlog::{Action, Filter, FlowLogError, read as read_records};
 use enid_model::{EniId, EniNumber};
-use enid_netns::LinkStatistics;
+use enid_netns::VethPair;
 
-use super::Accounting;
+use super::exported::Exported;
+use super::shares::shares;
+use super::{Accounting, read};
 use crate::{EnidError, lock};
 
 /// How often an audit looks again at ENIs whose traffic moved while it looked.
@@ -26,33 +28,53 @@ pub(crate) struct EniAudit {
 /// Of one direction.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Balance {
+    /// Accepted and refused.
     pub(crate) records: Count,
     /// In records that were removed, to stay within their limit.
     pub(crate) not_kept: Count,
     pub(crate) pending: Count,
     pub(crate) buckets: Count,
     pub(crate) wire_ledger: Count,
+    /// What records, entries and the bucket of those for which there was no room hold of refused packets.
+    pub(crate) refused: Count,
+    pub(crate) refused_ledger: Count,
     pub(crate) interface_ledger: Count,
-    pub(crate) kernel: Count,
+    /// None if it can't be asked.
+    pub(crate) kernel: Option<Count>,
     pub(crate) dropped_by_device: u64,
 }
 
-/// Counts by direction.
-type Counts = [Count; 2];
-/// In the order of their numbers.
-const DIRECTIONS: [Direction; 2] = [Direction::Egress, Direction::Ingress];
+/// What records or entries of one ENI and direction add up to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    all: Count,
+    /// Of all, what was refused.
+    refused: Count,
+}
+
+impl Sum {
+    const fn add(&mut self, count: Count, is_refused: bool) {
+        self.all.add(count);
+        if is_refused {
+            self.refused.add(count);
+        }
+    }
+}
+
+/// Sums by direction.
+type Sums = [Sum; 2];
 
 impl Accounting {
-    /// Audits ENIs. `kernel` reads the counters of all host ends, by number. It blocks.
+    /// Audits ENIs. `links` reads the kernel's counters of their links, by number. It blocks.
     ///
     /// Traffic does not stop for an audit: it looks again until nothing moved while it looked. On an ENI that never
     /// rests, the last look is the answer, and is off by what passed in between.
     pub(crate) fn audit(
         &self,
         enis: &[(EniId, EniNumber)],
-        kernel: impl Fn() -> Result<HashMap<u32, LinkStatistics>, EnidError>,
+        links: impl Fn() -> Result<HashMap<u32, VethPair>, EnidError>,
     ) -> Result<HashMap<EniNumber, EniAudit>, EnidError> {
-        // Held throughout, so that no record is written between looking at the files and at the flow table.
+        // Held throughout, so that no record is written between looking at the files and at the tables.
         let books = lock(&self.books);
         let records = written(&self.record_directory, enis)?;
         let mut audits = HashMap::new();
@@ -65,24 +87,27 @@ impl Accounting {
             if before.is_empty() {
                 break;
             }
-            let links = kernel()?;
-            let mut pending: HashMap<EniNumber, Counts> = HashMap::new();
-            self.datapath.read_flows(&mut |flow| {
-                let counts = pending.entry(flow.eni).or_default();
-                for window in 0..flow.windows.len() {
-                    counts[flow.direction as usize].add(books.exported.pending(&flow, window));
+            let links = links()?;
+            let mut pending: HashMap<EniNumber, Sums> = HashMap::new();
+            read(&self.datapath, &mut |flow| {
+                for share in shares(&flow) {
+                    let sums = pending.entry(share.eni).or_default();
+                    for window in 0..flow.windows.len() {
+                        let count = books.exported.pending(&flow, window);
+                        sums[share.direction as usize].add(count, share.reason.is_some());
+                    }
                 }
             })?;
             for (id, number, ledgers) in before {
                 let Some(after) = self.ledgers(number)? else { continue };
                 if after == ledgers || attempt == ATTEMPTS {
-                    let records = records.get(&id).copied().unwrap_or_default();
-                    let pending = pending.get(&number).copied().unwrap_or_default();
-                    let link = links.get(&number.get()).copied().unwrap_or_default();
-                    let not_kept = DIRECTIONS.map(|direction| {
-                        books.exported.not_kept(number, direction, records[direction as usize])
-                    });
-                    audits.insert(number, balance(&after, records, not_kept, pending, link));
+                    let found = Found {
+                        ledgers: after,
+                        records: records.get(&id).copied().unwrap_or_default(),
+                        pending: pending.get(&number).copied().unwrap_or_default(),
+                        link: links.get(&number.get()).copied(),
+                    };
+                    audits.insert(number, found.audit(number, &books.exported));
                 }
             }
         }
@@ -91,14 +116,14 @@ impl Accounting {
 }
 
 /// What the records of ENIs add up to, as a reader of the folder finds them.
-fn written(folder: &Path, enis: &[(EniId, EniNumber)]) -> Result<HashMap<EniId, Counts>, EnidError> {
-    let mut sums: HashMap<EniId, Counts> = enis.iter().map(|(id, _)| (*id, Counts::default())).collect();
+fn written(folder: &Path, enis: &[(EniId, EniNumber)]) -> Result<HashMap<EniId, Sums>, EnidError> {
+    let mut sums: HashMap<EniId, Sums> = enis.iter().map(|(id, _)| (*id, Sums::default())).collect();
     // One ENI's records can be told by their reader; those of several are told here.
     let filter = match enis {
         [(id, _)] => Filter { eni: Some(*id), ..Filter::default() },
         _ => Filter::default(),
     };
-    for record in read(folder, &filter)? {
+    for record in read_records(folder, &filter)? {
         let record = match record {
             Ok(record) => record,
             // One bad line must not hide all accounts: what it held is missing from the sum, and so left over.
@@ -116,39 +141,65 @@ fn written(folder: &Path, enis: &[(EniId, EniNumber)]) -> Result<HashMap<EniId, 
         };
         if let Some(sum) = record.interface_id.and_then(|id| sums.get_mut(&id)) {
             let count = Count { packets: record.packets.unwrap_or(0), bytes: record.bytes.unwrap_or(0) };
-            sum[direction as usize].add(count);
+            sum[direction as usize].add(count, record.action == Some(Action::Reject));
         }
     }
     Ok(sums)
 }
 
-fn balance(
-    ledgers: &Ledgers,
-    records: Counts,
-    not_kept: Counts,
-    pending: Counts,
-    link: LinkStatistics,
-) -> EniAudit {
-    let of = |direction: Direction, kernel, dropped_by_device| {
-        let ledger = ledgers.of(direction);
-        Balance {
-            records: records[direction as usize],
-            not_kept: not_kept[direction as usize],
-            pending: pending[direction as usize],
-            buckets: ledger.buckets_total(),
-            wire_ledger: ledger.wire,
-            interface_ledger: Count { packets: ledger.buffers, bytes: ledger.layer2_bytes },
-            kernel,
-            dropped_by_device,
+/// What an ENI's audit is made of.
+struct Found {
+    ledgers: Ledgers,
+    records: Sums,
+    pending: Sums,
+    /// None if its link is gone.
+    link: Option<VethPair>,
+}
+
+impl Found {
+    fn audit(&self, number: EniNumber, exported: &Exported) -> EniAudit {
+        let totals = exported.totals(number);
+        let balance = |direction: Direction, kernel, dropped_by_device| {
+            let (ledger, place) = (self.ledgers.of(direction), direction as usize);
+            let (records, pending) = (self.records[place], self.pending[place]);
+            Balance {
+                records: records.all,
+                not_kept: exported.not_kept(totals.all(direction), records.all),
+                pending: pending.all,
+                buckets: ledger.buckets_total(),
+                wire_ledger: ledger.wire,
+                refused: total([
+                    records.refused,
+                    exported.not_kept(totals.refused(direction), records.refused),
+                    pending.refused,
+                    ledger.bucket(Bucket::Unrecorded),
+                ]),
+                refused_ledger: total(Reason::ALL.map(|reason| ledger.refused(reason))),
+                interface_ledger: Count { packets: ledger.buffers, bytes: ledger.layer2_bytes },
+                kernel,
+                dropped_by_device,
+            }
+        };
+        // What the task sends is what its host end receives. What arrives is what the task end receives: the kernel's way
+        // leads through the host end, direct delivery past it.
+        let sent = self.link.map(|link| link.near);
+        let arrived = self.link.and_then(|link| link.far);
+        let received =
+            |link: enid_netns::LinkStatistics| Count { packets: link.rx_packets, bytes: link.rx_bytes };
+        EniAudit {
+            egress: balance(Direction::Egress, sent.map(received), 0),
+            ingress: balance(
+                Direction::Ingress,
+                arrived.map(received),
+                sent.map_or(0, |host_end| host_end.tx_dropped),
+            ),
         }
-    };
-    EniAudit {
-        // What the task sends is what its host end receives.
-        egress: of(Direction::Egress, Count { packets: link.rx_packets, bytes: link.rx_bytes }, 0),
-        ingress: of(
-            Direction::Ingress,
-            Count { packets: link.tx_packets, bytes: link.tx_bytes },
-            link.tx_dropped,
-        ),
     }
+}
+
+fn total<const N: usize>(counts: [Count; N]) -> Count {
+    counts.into_iter().fold(Count::default(), |mut sum, count| {
+        sum.add(count);
+        sum
+    })
 }

@@ -1,12 +1,13 @@
-//! Counters of an ENI: what has passed, by direction, traffic class and bucket.
+//! Counters of an ENI: what has passed, by direction, traffic class and bucket, and what was refused.
 
 use std::collections::HashMap;
 
 use enid_datapath::{Count, Direction, Ledger};
 use enid_model::{EniNumber, TrafficClass};
 
-use super::Accounting;
-use super::exported::Totals;
+use super::shares::shares;
+use super::totals::Totals;
+use super::{Accounting, read};
 use crate::{EnidError, lock};
 
 /// What has passed through an ENI since it was created.
@@ -14,14 +15,24 @@ use crate::{EnidError, lock};
 pub(crate) struct EniCounters {
     pub(crate) egress: DirectionCounters,
     pub(crate) ingress: DirectionCounters,
+    /// How many flow entries it has now.
+    pub(crate) flow_entries: u64,
 }
 
 /// Of one direction.
 #[derive(Debug, Clone)]
 pub(crate) struct DirectionCounters {
+    /// Has what was refused, by reason.
     pub(crate) ledger: Ledger,
-    /// What is in flows, by traffic class.
+    /// What is in flows and was let through, by traffic class.
     pub(crate) classes: Vec<(TrafficClass, Count)>,
+}
+
+/// How full the flow table is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FlowTable {
+    pub(crate) entries: u64,
+    pub(crate) capacity: u32,
 }
 
 impl Accounting {
@@ -33,10 +44,12 @@ impl Accounting {
         let books = lock(&self.books);
         let mut totals: HashMap<EniNumber, Totals> =
             numbers.iter().map(|number| (*number, books.exported.totals(*number))).collect();
-        self.datapath.read_flows(&mut |flow| {
-            let Some(totals) = totals.get_mut(&flow.eni) else { return };
-            for window in 0..flow.windows.len() {
-                totals.add(flow.direction, flow.class, books.exported.pending(&flow, window));
+        read(&self.datapath, &mut |flow| {
+            for share in shares(&flow) {
+                let Some(totals) = totals.get_mut(&share.eni) else { continue };
+                for window in 0..flow.windows.len() {
+                    totals.add(share, books.exported.pending(&flow, window));
+                }
             }
         })?;
         let mut counters = HashMap::new();
@@ -44,11 +57,21 @@ impl Accounting {
             let Some(ledgers) = self.ledgers(number)? else { continue };
             let of = |direction| DirectionCounters {
                 ledger: *ledgers.of(direction),
-                classes: totals.by_class(direction).collect(),
+                classes: totals.accepted(direction).collect(),
             };
-            let egress = of(Direction::Egress);
-            counters.insert(number, EniCounters { egress, ingress: of(Direction::Ingress) });
+            let (egress, ingress) = (of(Direction::Egress), of(Direction::Ingress));
+            let flow_entries = self.datapath.flow_entries(number)?;
+            counters.insert(number, EniCounters { egress, ingress, flow_entries });
         }
         Ok(counters)
+    }
+
+    /// How full the flow table is.
+    pub(crate) fn flow_table(&self) -> Result<FlowTable, EnidError> {
+        let mut entries = 0;
+        for number in self.datapath.enis()? {
+            entries += self.datapath.flow_entries(number)?;
+        }
+        Ok(FlowTable { entries, capacity: self.flow_capacity })
     }
 }

@@ -1,20 +1,31 @@
-//! From flow entries to flow records: what the programs counted in an interval is exported as differences.
+//! From entries of the data path to flow records: what the programs counted in an interval is exported as differences.
 //!
-//! The way of a record: the interval is closed ([`Accounting::close_interval`]), the flow table read, each flow's counts
-//! compared with what was exported of it before ([`Exported`]), and what has come since becomes a record of the ENI it
-//! belongs to ([`Registry`]), written to both folders and sent to whoever follows.
+//! The way of a record: the interval is closed ([`Accounting::close_interval`]), the tables of flows and of refusals read,
+//! each entry's counts compared with what was exported of it before ([`Exported`]), and what has come since becomes a
+//! record of each ENI that it went through or was refused by ([`shares`], [`Registry`]), written to both folders and sent
+//! to whoever follows.
 
 mod audit;
+mod batch;
 mod counters;
 mod exported;
+mod followers;
 mod journal;
 mod registry;
+mod shares;
+#[cfg(test)]
+mod simulation;
+mod snapshot;
+#[cfg(test)]
+mod testing;
+mod totals;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use enid_datapath::{Bucket, Datapath, DatapathError, FlowReading, Interval, Ledger, Ledgers};
+use enid_datapath::{Bucket, Datapath, DatapathError, Direction, FlowKey, FlowReading, Ledgers, RefusalKey};
 use enid_flowlog::{
     FlowLogId, FlowRecord, Format, LogDirectory, LogDirectoryOptions, Observation, no_data_records,
 };
@@ -22,18 +33,19 @@ use enid_model::{EniNumber, Subnet, Task};
 use tokio::sync::broadcast;
 
 pub(crate) use audit::Balance;
-pub(crate) use counters::DirectionCounters;
-use exported::{Export, Exported};
+pub(crate) use counters::{DirectionCounters, FlowTable};
+
+use batch::Batch;
+use exported::Exported;
+use followers::Followers;
 use journal::Journal;
 use registry::Registry;
+use shares::shares;
 
 use crate::config::Config;
 use crate::daemon::Directories;
 use crate::networks::NetworkState;
 use crate::{EnidError, lock};
-
-/// How many lines a follower may lag behind before it misses some.
-const FOLLOW_BACKLOG: usize = 4096;
 
 /// The accounts of all ENIs.
 #[derive(Debug)]
@@ -41,6 +53,8 @@ pub(crate) struct Accounting {
     datapath: Arc<Datapath>,
     networks: Arc<NetworkState>,
     interval: Duration,
+    /// The most flow entries.
+    flow_capacity: u32,
     /// Complete records, for enid's own reading.
     record_directory: PathBuf,
     /// Records in the configured format.
@@ -48,10 +62,8 @@ pub(crate) struct Accounting {
     format: Format,
     /// Where what was exported is remembered across restarts.
     snapshot: PathBuf,
-    journal: Journal,
     books: Mutex<Books>,
-    /// None when the daemon stops.
-    followers: Mutex<Option<broadcast::Sender<Arc<str>>>>,
+    followers: Followers,
 }
 
 /// What one hand must hold: records are written and totals kept in one go.
@@ -59,6 +71,7 @@ pub(crate) struct Accounting {
 struct Books {
     records: LogDirectory,
     log: LogDirectory,
+    journal: Journal,
     exported: Exported,
     registry: Registry,
     /// Unix seconds of the current interval's beginning.
@@ -80,23 +93,24 @@ impl Accounting {
         let limit = Some(config.flow_log.record_directory_bytes);
         let mut records = open_directory(config, &record_directory, Format::complete(), limit)?;
         let mut log = open_directory(config, &log_directory, config.flow_log.format.clone(), None)?;
-        let journal = Journal::at(directories.journal());
-        journal.recover(&mut records, &mut log)?;
         let mut exported = Exported::load(&snapshot)?;
-        exported.reconcile(&datapath)?;
+        let journal = Journal::open(directories.journal(), exported.batch, &mut records, &mut log)?;
+        let left = exported.reconcile(|each| read(&datapath, each))?;
+        delete(&datapath, &left)?;
+        datapath.recount_flows()?;
         let registry = Registry::new(config.account()?, config.region()?);
-        let books = Books { records, log, exported, registry, interval_began: now() };
+        let books = Books { records, log, journal, exported, registry, interval_began: now() };
         Ok(Self {
             datapath,
             networks,
             interval,
+            flow_capacity: config.flow_table.capacity,
             record_directory,
             log_directory,
             format: config.flow_log.format.clone(),
             snapshot,
-            journal,
             books: Mutex::new(books),
-            followers: Mutex::new(Some(broadcast::Sender::new(FOLLOW_BACKLOG))),
+            followers: Followers::new(),
         })
     }
 
@@ -122,16 +136,12 @@ impl Accounting {
 
     /// Each line of complete records, from now on.
     pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<str>> {
-        match &*lock(&self.followers) {
-            Some(followers) => followers.subscribe(),
-            // Whose end is there already.
-            None => broadcast::Sender::new(1).subscribe(),
-        }
+        self.followers.follow()
     }
 
     /// Ends the streams of all who follow, and of those who come later: a server that stops waits for them.
     pub(crate) fn dismiss_followers(&self) {
-        lock(&self.followers).take();
+        self.followers.dismiss();
     }
 
     /// How long until the current interval ends, on the wall clock that all hosts share.
@@ -150,60 +160,83 @@ impl Accounting {
 
     /// Closes the current interval and writes its records; returns how many. It blocks.
     ///
-    /// If they can't be written, nothing is lost: what was counted is still in the flow table, and the next interval's
-    /// records have it.
+    /// If they can't be written, nothing is lost: what was counted is still in the tables, and the next interval's records
+    /// have it.
     pub(crate) fn close_interval(&self) -> Result<u64, EnidError> {
         let mut books = lock(&self.books);
         self.datapath.advance_interval()?;
         // What counts from now on belongs to the next interval.
         let open = Some(self.datapath.interval());
+        let networks = self.networks.current();
         let mut batch = Batch::default();
-        let mut expired = Vec::new();
-        self.datapath.read_flows(&mut |flow| {
-            books.collect(&self.networks, &flow, open, &mut batch);
-            if flow.expired {
-                expired.push(flow.key);
+        read(&self.datapath, &mut |flow| {
+            let is_all = batch.collect(&flow, open, &books.exported, &books.registry, &networks);
+            if is_all && flow.expired {
+                batch.exports.ending.entries.push(flow.entry());
             }
         })?;
+        batch.merge();
         let (began, ended) = (books.interval_began, now());
-        for number in books.registry.numbers() {
-            let skipped = self.skipped(number)?;
-            if let Some(interface) = books.registry.skipped(number, skipped) {
-                let observation = Observation::SkipData;
-                batch.records.push(FlowRecord { interface, start: began, end: ended, observation });
-            }
-        }
+        self.collect_skipped(&books, &books.registry.numbers(), ended, &mut batch)?;
         let idle = books.registry.idle(&batch.records);
         batch.records.extend(no_data_records(idle, began, ended));
         let written = self.write(&mut books, batch)?;
         books.interval_began = ended;
-        // Remembered for nothing if this daemon ends here: the next one finds no such entries, and forgets them.
-        self.datapath.delete_flows(&expired)?;
-        books.exported.forget(&expired);
         Ok(written)
     }
 
     /// Writes the last records of ENIs whose links are gone, and closes their accounts. It blocks.
     ///
-    /// Deleting a device waits until no program runs on it, so nothing counts for them any more.
+    /// They were closed before, so nothing counts for them any more, once the programs that began earlier are done.
     pub(crate) fn retire(&self, numbers: &[EniNumber]) -> Result<(), EnidError> {
+        // Those of other ENIs, which deleting the links need not have waited for.
+        self.datapath.wait_for_programs()?;
+        let gone: HashSet<EniNumber> = numbers.iter().copied().collect();
         let mut books = lock(&self.books);
+        let networks = self.networks.current();
         let mut batch = Batch::default();
-        let mut keys = Vec::new();
-        self.datapath.read_flows(&mut |flow| {
-            if numbers.contains(&flow.eni) {
-                books.collect(&self.networks, &flow, None, &mut batch);
-                keys.push(flow.key);
+        batch.exports.ending.enis = numbers.iter().map(|number| number.get()).collect();
+        read(&self.datapath, &mut |flow| {
+            if shares(&flow).any(|share| gone.contains(&share.eni)) {
+                batch.collect(&flow, None, &books.exported, &books.registry, &networks);
+                batch.exports.ending.entries.push(flow.entry());
             }
         })?;
+        batch.merge();
+        self.collect_skipped(&books, numbers, now(), &mut batch)?;
         self.write(&mut books, batch)?;
-        self.datapath.delete_flows(&keys)?;
-        books.exported.forget(&keys);
         for number in numbers {
             books.registry.remove(*number);
             books.exported.forget_eni(*number);
         }
         books.exported.save(&self.snapshot)
+    }
+
+    /// Says so in a record, if more packets of an ENI are in none than were known.
+    fn collect_skipped(
+        &self,
+        books: &Books,
+        numbers: &[EniNumber],
+        ended: u64,
+        batch: &mut Batch,
+    ) -> Result<(), EnidError> {
+        for number in numbers {
+            let unrecorded = self.unrecorded(*number)?;
+            let known = books.exported.totals(*number).unrecorded;
+            if unrecorded == known {
+                continue;
+            }
+            batch.exports.unrecorded.push((*number, unrecorded));
+            // Less than was known are those of new ledgers.
+            let interface = books.registry.interface(*number).filter(|_| unrecorded > known);
+            batch.records.extend(interface.map(|interface| FlowRecord {
+                interface,
+                start: books.interval_began,
+                end: ended,
+                observation: Observation::SkipData,
+            }));
+        }
+        Ok(())
     }
 
     /// An ENI's ledgers; none if it is not open yet, or gone by now.
@@ -215,90 +248,64 @@ impl Accounting {
         }
     }
 
-    /// How many packets of an ENI the flow table had no room for.
-    fn skipped(&self, number: EniNumber) -> Result<u64, EnidError> {
+    /// How many packets of an ENI are in no record, as a table had no room for their flow.
+    fn unrecorded(&self, number: EniNumber) -> Result<u64, EnidError> {
         let ledgers = self.ledgers(number)?.unwrap_or_default();
-        let skipped = |ledger: &Ledger| ledger.bucket(Bucket::Skipped).packets;
-        Ok(skipped(&ledgers.egress) + skipped(&ledgers.ingress))
+        let packets = [Direction::Egress, Direction::Ingress].map(|direction| {
+            let ledger = ledgers.of(direction);
+            [Bucket::Skipped, Bucket::Unrecorded].map(|bucket| ledger.bucket(bucket).packets)
+        });
+        Ok(packets.iter().flatten().sum())
     }
 
-    /// Writes records, and only then counts them as exported. Returns how many there were.
+    /// Writes records, and only then counts them as exported and deletes the entries that have ended. Returns how many
+    /// records there were.
     fn write(&self, books: &mut Books, batch: Batch) -> Result<u64, EnidError> {
-        let Batch { mut records, exports } = batch;
+        let Batch { mut records, mut exports, .. } = batch;
         records.sort_by_key(|record| (record.start, record.end));
-        let note = self.journal.begin(&books.records, &books.log)?;
-        let appended = books.log.append(&records).and_then(|()| books.records.append(&records));
+        let Books { records: complete, log, journal, exported, .. } = books;
+        let number = exported.batch + 1;
+        let reach = journal.begin(number, complete, log)?;
+        let appended = log.append(&records).and_then(|()| complete.append(&records));
         if let Err(error) = appended {
             // In both folders or in neither.
-            self.journal.take_back(&note, &mut books.records, &mut books.log)?;
+            journal.take_back(number, &reach, complete, log)?;
             return Err(error.into());
         }
-        for export in exports {
-            books.exported.add(export);
-        }
-        books.exported.save(&self.snapshot)?;
-        self.journal.end()?;
-        books.log.sync()?;
-        let removed = books.records.sync()?;
+        exports.ending.interval = self.datapath.interval();
+        exported.add(exports);
+        exported.save(&self.snapshot)?;
+        journal.end()?;
+        delete(&self.datapath, &exported.ending.entries)?;
+        exported.forget_ended();
+        log.sync()?;
+        let removed = complete.sync()?;
         if removed > 0 {
-            books.exported.trim();
-            books.exported.save(&self.snapshot)?;
+            exported.trim();
+            exported.save(&self.snapshot)?;
             tracing::info!(
                 removed,
                 "removed the oldest files of records, to stay within record_directory_bytes"
             );
         }
-        let followers = lock(&self.followers).clone();
-        if let Some(followers) = followers.filter(|followers| followers.receiver_count() > 0) {
-            let format = Format::complete();
-            for record in &records {
-                let mut line = String::new();
-                format.render(record, &mut line);
-                // There may be no follower left by now.
-                let _ = followers.send(line.into());
-            }
-        }
+        self.followers.send(&records);
         Ok(records.len() as u64)
     }
 }
 
-/// What is to be written together.
-#[derive(Debug, Default)]
-struct Batch {
-    records: Vec<FlowRecord>,
-    exports: Vec<Export>,
+/// Calls `each` with every entry of both tables.
+fn read(datapath: &Datapath, each: &mut dyn FnMut(FlowReading)) -> Result<(), EnidError> {
+    datapath.read_flows(each)?;
+    Ok(datapath.read_refusals(each)?)
 }
 
-impl Books {
-    /// Makes records of what a flow has counted and was not exported yet, but for the interval that is still open: its
-    /// window changes under our eyes, and its turn comes.
-    fn collect(
-        &self,
-        networks: &NetworkState,
-        flow: &FlowReading,
-        open: Option<Interval>,
-        batch: &mut Batch,
-    ) {
-        for (window, reading) in flow.windows.iter().enumerate() {
-            if Some(reading.interval) == open {
-                continue;
-            }
-            let count = self.exported.pending(flow, window);
-            if count.packets == 0 {
-                continue;
-            }
-            if let Some(record) = self.registry.record(networks, flow, reading, count) {
-                batch.records.push(record);
-                batch.exports.push(Export {
-                    key: flow.key,
-                    window,
-                    direction: flow.direction,
-                    class: flow.class,
-                    count,
-                });
-            }
-        }
-    }
+/// Deletes entries of either table.
+fn delete(datapath: &Datapath, entries: &[RefusalKey]) -> Result<(), EnidError> {
+    let is_flow = |entry: &&RefusalKey| entry.reason == 0;
+    let flows: Vec<FlowKey> = entries.iter().filter(is_flow).map(|entry| entry.flow).collect();
+    let refusals: Vec<RefusalKey> = entries.iter().filter(|entry| !is_flow(entry)).copied().collect();
+    datapath.delete_flows(&flows)?;
+    Ok(datapath.delete_refusals(&refusals)?)
 }
 
 /// Unix seconds.

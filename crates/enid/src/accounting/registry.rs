@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use enid_datapath::{Count, FlowReading, FlowWindow};
-use enid_flowlog::{Action, Direction, FlowRecord, Interface, Observation, Traffic};
-use enid_model::{EniId, EniNumber, Name, Subnet, Task, Uplink, Vpc};
+use enid_datapath::{Count, FlowReading, FlowWindow, Reason};
+use enid_flowlog::{Direction, DropReason, FlowRecord, Interface, Observation, Traffic};
+use enid_model::{EniId, EniNumber, Name, Networks, Subnet, Task, Uplink, Vpc};
 
-use crate::networks::NetworkState;
+use super::shares::Share;
 
 /// `traffic-path` of egress that stays in the VPC.
 const SAME_VPC: u8 = 1;
@@ -20,14 +20,7 @@ const INTERNET_GATEWAY: u8 = 8;
 pub(super) struct Registry {
     account_id: Name,
     region: Name,
-    enis: HashMap<EniNumber, Account>,
-}
-
-#[derive(Debug)]
-struct Account {
-    interface: Arc<Interface>,
-    /// Of its packets, how many were known to be in no record for want of room.
-    skipped: u64,
+    enis: HashMap<EniNumber, Arc<Interface>>,
 }
 
 impl Registry {
@@ -46,7 +39,7 @@ impl Registry {
             region: self.region.clone(),
             zone: subnet.zone.clone(),
         };
-        self.enis.insert(eni.number, Account { interface: Arc::new(interface), skipped: 0 });
+        self.enis.insert(eni.number, Arc::new(interface));
     }
 
     pub(super) fn remove(&mut self, number: EniNumber) {
@@ -60,36 +53,31 @@ impl Registry {
     /// The ENIs without a record among these.
     pub(super) fn idle(&self, records: &[FlowRecord]) -> Vec<Arc<Interface>> {
         let busy: HashSet<EniId> = records.iter().map(|record| record.interface.eni).collect();
-        let interfaces = self.enis.values().map(|account| &account.interface);
-        interfaces.filter(|interface| !busy.contains(&interface.eni)).cloned().collect()
+        self.enis.values().filter(|interface| !busy.contains(&interface.eni)).cloned().collect()
     }
 
-    /// The ENI, if more of its packets are in no record than were known.
-    pub(super) fn skipped(&mut self, number: EniNumber, skipped: u64) -> Option<Arc<Interface>> {
-        let account = self.enis.get_mut(&number)?;
-        let more = skipped > account.skipped;
-        account.skipped = skipped;
-        more.then(|| Arc::clone(&account.interface))
+    /// The ENI.
+    pub(super) fn interface(&self, number: EniNumber) -> Option<Arc<Interface>> {
+        self.enis.get(&number).cloned()
     }
 
-    /// A flow's record; none if the ENI has no account.
+    /// The record of an ENI's share in what a window of an entry has counted; none if the ENI has no account.
     pub(super) fn record(
         &self,
-        networks: &NetworkState,
+        networks: &Networks,
         flow: &FlowReading,
+        share: Share,
         window: &FlowWindow,
         count: Count,
     ) -> Option<FlowRecord> {
-        let interface = Arc::clone(&self.enis.get(&flow.eni)?.interface);
-        let (direction, traffic_path) = match flow.direction {
-            enid_datapath::Direction::Ingress => (Direction::Ingress, None),
-            enid_datapath::Direction::Egress => {
-                let networks = networks.current();
-                let path =
-                    networks.vpc_by_id(interface.vpc).and_then(|vpc| traffic_path(vpc, flow.destination));
-                (Direction::Egress, path)
-            }
+        let interface = Arc::clone(self.enis.get(&share.eni)?);
+        let direction = match share.direction {
+            enid_datapath::Direction::Ingress => Direction::Ingress,
+            enid_datapath::Direction::Egress => Direction::Egress,
         };
+        // What was refused has gone no way.
+        let has_path = direction == Direction::Egress && share.reason.is_none();
+        let vpc = networks.vpc_by_id(interface.vpc).filter(|_| has_path);
         let traffic = Traffic {
             src: flow.source,
             dst: flow.destination,
@@ -98,11 +86,11 @@ impl Registry {
             protocol: flow.protocol,
             packets: count.packets,
             bytes: count.bytes,
-            action: Action::Accept,
+            drop_reason: share.reason.map(drop_reason),
             tcp_flags: window.tcp_flags,
             direction,
-            traffic_path,
-            class: flow.class,
+            traffic_path: vpc.and_then(|vpc| traffic_path(vpc, flow.destination)),
+            class: share.class,
         };
         Some(FlowRecord {
             interface,
@@ -110,6 +98,18 @@ impl Registry {
             end: window.last,
             observation: Observation::Traffic(traffic),
         })
+    }
+}
+
+const fn drop_reason(reason: Reason) -> DropReason {
+    match reason {
+        Reason::NoRule => DropReason::NoRule,
+        Reason::SpoofedSource => DropReason::SpoofedSource,
+        Reason::NoRoute => DropReason::NoRoute,
+        Reason::TableFull => DropReason::TableFull,
+        Reason::ClosedConnection => DropReason::ClosedConnection,
+        Reason::Router => DropReason::Router,
+        Reason::Impersonation => DropReason::Impersonation,
     }
 }
 
@@ -122,5 +122,17 @@ fn traffic_path(vpc: &Vpc, destination: IpAddr) -> Option<u8> {
         _ if inside => Some(SAME_VPC),
         Uplink::Nat => Some(INTERNET_GATEWAY),
         Uplink::None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_called_the_same_in_records_and_in_counters() {
+        let names = Reason::ALL.map(Reason::as_str);
+        assert_eq!(Reason::ALL.map(|reason| drop_reason(reason).as_str()), names);
+        assert_eq!(DropReason::ALL.iter().map(|reason| reason.as_str()).collect::<Vec<_>>(), names);
     }
 }

@@ -1,6 +1,6 @@
 //! `FlowService`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use enid_api::v1::{
     self, AuditRequest, AuditResponse, CountersRequest, CountersResponse, FlowLog, FlushRequest,
     FlushResponse, FollowRequest, FollowResponse, GetFlowLogRequest,
 };
-use enid_datapath::{Bucket, Count};
+use enid_datapath::{Bucket, Count, Reason};
 use enid_flowlog::Format;
-use enid_netns::{Inventory, LinkStatistics};
+use enid_netns::{Inventory, VethPair};
 use enid_store::TaskRecord;
 use tokio::runtime::Handle;
 use tokio_stream::wrappers::BroadcastStream;
@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 
 use super::blocking;
 use crate::EnidError;
-use crate::accounting::{Balance, DirectionCounters};
+use crate::accounting::{Balance, DirectionCounters, FlowTable};
 use crate::tasks::Tasks;
 
 /// Flow records, counters and the ledgers, at the door.
@@ -81,9 +81,14 @@ impl v1::flow_service_server::FlowService for FlowApi {
                     eni_id: record.task.eni.id.to_string(),
                     egress: Some(direction(&counters.egress)),
                     ingress: Some(direction(&counters.ingress)),
+                    flow_entries: counters.flow_entries,
                 })
             };
-            Ok(CountersResponse { enis: records.iter().filter_map(message).collect() })
+            let FlowTable { entries, capacity } = tasks.accounting.flow_table()?;
+            Ok(CountersResponse {
+                enis: records.iter().filter_map(message).collect(),
+                flow_table: Some(v1::FlowTable { entries, capacity: capacity.into() }),
+            })
         })
         .await
     }
@@ -103,7 +108,8 @@ impl v1::flow_service_server::FlowService for FlowApi {
 
 fn audit(tasks: &Tasks, records: &[TaskRecord], runtime: &Handle) -> Result<Vec<v1::EniAudit>, EnidError> {
     let enis: Vec<_> = records.iter().map(|record| (record.task.eni.id, record.task.eni.number)).collect();
-    let audits = tasks.accounting.audit(&enis, || host_ends(tasks, runtime))?;
+    let numbers: HashSet<u32> = enis.iter().map(|(_, number)| number.get()).collect();
+    let audits = tasks.accounting.audit(&enis, || links(tasks, &numbers, runtime))?;
     let message = |record: &TaskRecord| {
         let audit = audits.get(&record.task.eni.number)?;
         Some(v1::EniAudit {
@@ -116,15 +122,18 @@ fn audit(tasks: &Tasks, records: &[TaskRecord], runtime: &Handle) -> Result<Vec<
     Ok(records.iter().filter_map(message).collect())
 }
 
-/// The kernel's counters of every host end, by its index.
-fn host_ends(tasks: &Tasks, runtime: &Handle) -> Result<HashMap<u32, LinkStatistics>, EnidError> {
-    let mut counters = HashMap::new();
+/// The kernel's counters of both ends of ENIs' links, by number.
+fn links(
+    tasks: &Tasks,
+    numbers: &HashSet<u32>,
+    runtime: &Handle,
+) -> Result<HashMap<u32, VethPair>, EnidError> {
+    let mut links = HashMap::new();
     for router in tasks.routers.all() {
-        let links = Inventory::list(router.namespace(), runtime)?;
-        // Indexes of other links may be in several routers, and no ENI has them.
-        counters.extend(links.into_iter().map(|link| (link.index, link.statistics)));
+        let pairs = Inventory::list_pairs(router.namespace(), runtime, |index| numbers.contains(&index))?;
+        links.extend(pairs.into_iter().map(|pair| (pair.index, pair)));
     }
-    Ok(counters)
+    Ok(links)
 }
 
 fn direction(counters: &DirectionCounters) -> v1::DirectionCounters {
@@ -136,6 +145,7 @@ fn direction(counters: &DirectionCounters) -> v1::DirectionCounters {
     let used = |count: &Count| count.packets > 0;
     let classes = counters.classes.iter().filter(|(_, count)| used(count));
     let buckets = Bucket::ALL.map(|bucket| (bucket, counters.ledger.bucket(bucket)));
+    let refused = Reason::ALL.map(|reason| (reason, counters.ledger.refused(reason)));
     v1::DirectionCounters {
         packets: counters.ledger.wire.packets,
         bytes: counters.ledger.wire.bytes,
@@ -145,11 +155,17 @@ fn direction(counters: &DirectionCounters) -> v1::DirectionCounters {
             .filter(|(_, count)| used(count))
             .map(|(bucket, count)| named(bucket.as_str(), *count))
             .collect(),
+        refused: refused
+            .iter()
+            .filter(|(_, count)| used(count))
+            .map(|(reason, count)| named(reason.as_str(), *count))
+            .collect(),
     }
 }
 
 fn balance(balance: &Balance) -> v1::DirectionAudit {
-    let count = |count: Count| Some(v1::PacketsAndBytes { packets: count.packets, bytes: count.bytes });
+    let message = |count: Count| v1::PacketsAndBytes { packets: count.packets, bytes: count.bytes };
+    let count = |count| Some(message(count));
     v1::DirectionAudit {
         records: count(balance.records),
         not_kept: count(balance.not_kept),
@@ -157,7 +173,9 @@ fn balance(balance: &Balance) -> v1::DirectionAudit {
         buckets: count(balance.buckets),
         wire_ledger: count(balance.wire_ledger),
         interface_ledger: count(balance.interface_ledger),
-        kernel: count(balance.kernel),
+        refused: count(balance.refused),
+        refused_ledger: count(balance.refused_ledger),
+        kernel: balance.kernel.map(message),
         dropped_by_device: balance.dropped_by_device,
     }
 }

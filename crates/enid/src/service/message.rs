@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use enid_api::v1;
-use enid_model::{Rule, SecurityGroup, Subnet, Vpc};
+use enid_model::{IdleTimeouts, PrefixList, Rule, SecurityGroup, Subnet, Vpc};
 use enid_store::TaskRecord;
 
 pub(super) fn task(record: &TaskRecord, vpc: &Vpc, subnet: &Subnet) -> v1::Task {
@@ -28,6 +28,7 @@ pub(super) fn task(record: &TaskRecord, vpc: &Vpc, subnet: &Subnet) -> v1::Task 
             vpc_id: eni.vpc.to_string(),
             zone: subnet.zone.to_string(),
             security_group_ids: eni.security_groups.iter().map(ToString::to_string).collect(),
+            idle_timeouts: Some(idle_timeouts(eni.idle_timeouts)),
         }),
         environment: BTreeMap::from([("AWS_EXECUTION_ENV".to_owned(), "AWS_ECS_FARGATE".to_owned())]),
         dns: Some(v1::Dns {
@@ -53,7 +54,8 @@ pub(super) fn vpc(
         domain: vpc.domain.to_string(),
         dns_servers: vpc.dns_servers.iter().map(ToString::to_string).collect(),
         subnets: vpc.subnets.iter().map(|one| subnet(one, &vpc_id, available(one))).collect(),
-        security_groups: vpc.security_groups.iter().map(|group| security_group(group, &vpc_id)).collect(),
+        security_groups: vpc.security_groups.iter().map(|group| security_group(group, vpc)).collect(),
+        prefix_lists: vpc.prefix_lists.iter().map(|list| prefix_list(list, &vpc_id)).collect(),
         router_netns,
     }
 }
@@ -70,20 +72,40 @@ fn subnet(subnet: &Subnet, vpc_id: &str, available_ipv4_addresses: Option<u32>) 
     }
 }
 
-fn security_group(group: &SecurityGroup, vpc_id: &str) -> v1::SecurityGroup {
+fn security_group(group: &SecurityGroup, vpc: &Vpc) -> v1::SecurityGroup {
     v1::SecurityGroup {
         id: group.id.to_string(),
         name: group.name.to_string(),
-        vpc_id: vpc_id.to_owned(),
-        ingress: group.ingress.iter().map(rule).collect(),
-        egress: group.egress.iter().map(rule).collect(),
+        vpc_id: vpc.id.to_string(),
+        ingress: group.ingress.iter().map(|one| rule(one, vpc)).collect(),
+        egress: group.egress.iter().map(|one| rule(one, vpc)).collect(),
     }
 }
 
-fn rule(rule: &Rule) -> v1::Rule {
+fn rule(rule: &Rule, vpc: &Vpc) -> v1::Rule {
     v1::Rule {
         protocol: rule.protocol.to_string(),
         ports: rule.ports.map(|ports| ports.to_string()),
         peer: rule.peer.to_string(),
+        icmp_type: rule.icmp.map(|icmp| icmp.icmp_type.into()),
+        icmp_code: rule.icmp.and_then(|icmp| icmp.code).map(u32::from),
+        text: vpc.rule_text(rule),
+    }
+}
+
+fn prefix_list(list: &PrefixList, vpc_id: &str) -> v1::PrefixList {
+    v1::PrefixList {
+        id: list.id.to_string(),
+        name: list.name.to_string(),
+        vpc_id: vpc_id.to_owned(),
+        entries: list.entries.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn idle_timeouts(timeouts: IdleTimeouts) -> v1::IdleTimeouts {
+    v1::IdleTimeouts {
+        tcp_established: Some(timeouts.tcp_established.seconds()),
+        udp: Some(timeouts.udp.seconds()),
+        udp_stream: Some(timeouts.udp_stream.seconds()),
     }
 }

@@ -1,5 +1,6 @@
 //! The gRPC services: requests parsed at the edge, work done elsewhere, answers put into messages.
 
+mod explain;
 mod flow;
 mod host;
 mod message;

@@ -1,13 +1,14 @@
 //! `NetworkService`.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use enid_api::v1::delete_network_object_request::Object;
 use enid_api::v1::{
     self, ApplyRequest, ApplyResponse, DeleteNetworkObjectRequest, DeleteNetworkObjectResponse,
-    ListNetworksRequest, ListNetworksResponse,
+    ListNetworksRequest, ListNetworksResponse, UpdatePrefixListRequest, UpdateSecurityGroupRequest,
 };
-use enid_model::NetworkSpec;
+use enid_model::{ListUpdate, ModelError, NetworkSpec};
 use tonic::{Request, Response, Status};
 
 use super::{blocking, message};
@@ -47,10 +48,41 @@ impl v1::network_service_server::NetworkService for NetworkApi {
         request: Request<DeleteNetworkObjectRequest>,
     ) -> Result<Response<DeleteNetworkObjectResponse>, Status> {
         let object = request.into_inner().object;
-        let object =
-            object.ok_or_else(|| Status::invalid_argument("name a VPC, a subnet or a security group"))?;
+        let object = object.ok_or_else(|| {
+            Status::invalid_argument("name a VPC, a subnet, a security group or a prefix list")
+        })?;
         let tasks = Arc::clone(&self.tasks);
         blocking(move || delete(&tasks, object).map(|()| DeleteNetworkObjectResponse {})).await
+    }
+
+    async fn update_security_group(
+        &self,
+        request: Request<UpdateSecurityGroupRequest>,
+    ) -> Result<Response<ApplyResponse>, Status> {
+        let request = request.into_inner();
+        let (ingress, egress) = (list_update(request.ingress)?, list_update(request.egress)?);
+        let tasks = Arc::clone(&self.tasks);
+        blocking(move || {
+            let (group, dry_run) = (&request.security_group, request.dry_run);
+            Ok(ApplyResponse {
+                changes: tasks.networks.update_security_group(group, &ingress, &egress, dry_run)?,
+            })
+        })
+        .await
+    }
+
+    async fn update_prefix_list(
+        &self,
+        request: Request<UpdatePrefixListRequest>,
+    ) -> Result<Response<ApplyResponse>, Status> {
+        let request = request.into_inner();
+        let entries = list_update(request.entries)?;
+        let tasks = Arc::clone(&self.tasks);
+        blocking(move || {
+            let (list, dry_run) = (&request.prefix_list, request.dry_run);
+            Ok(ApplyResponse { changes: tasks.networks.update_prefix_list(list, &entries, dry_run)? })
+        })
+        .await
     }
 }
 
@@ -76,7 +108,19 @@ fn delete(tasks: &Tasks, object: Object) -> Result<(), EnidError> {
             unused(user, || format!("security group {}", group.name))?;
             tasks.networks.remove_security_group(group.id)
         }
+        Object::PrefixList(wanted) => {
+            let (_, list) = current.prefix_list(&wanted)?;
+            tasks.networks.remove_prefix_list(list.id)
+        }
     }
+}
+
+fn list_update<T: FromStr<Err = ModelError>>(
+    update: Option<v1::ListUpdate>,
+) -> Result<ListUpdate<T>, EnidError> {
+    let update = update.unwrap_or_default();
+    let parse = |texts: Vec<String>| texts.iter().map(|text| text.parse()).collect::<Result<_, _>>();
+    Ok(ListUpdate { clear: update.clear, remove: parse(update.remove)?, add: parse(update.add)? })
 }
 
 fn unused(user: Option<enid_model::TaskName>, object: impl FnOnce() -> String) -> Result<(), EnidError> {

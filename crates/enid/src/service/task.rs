@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use enid_api::v1::{
-    self, CreateTaskRequest, DeleteTaskRequest, DeleteTaskResponse, GetTaskRequest, ListTasksRequest,
-    ListTasksResponse, PrepareRunRequest, PrepareRunResponse,
+    self, CreateTaskRequest, DeleteTaskRequest, DeleteTaskResponse, ExplainRequest, ExplainResponse,
+    GetTaskRequest, ListTasksRequest, ListTasksResponse, PrepareRunRequest, PrepareRunResponse,
 };
-use enid_model::{Mtu, PlatformVersion, TaskName, TrafficClass};
+use enid_model::{
+    IdleTimeouts, ModelError, Mtu, PlatformVersion, TaskName, TcpEstablishedTimeout, TrafficClass,
+    UdpStreamTimeout, UdpTimeout,
+};
 use enid_store::TaskRecord;
+use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
 
-use super::{blocking, message};
+use super::{blocking, explain, message};
 use crate::EnidError;
 use crate::addresses::WantedAddresses;
 use crate::run::Runs;
@@ -81,6 +85,12 @@ impl v1::task_service_server::TaskService for TaskApi {
         })
         .await
     }
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+        let packet = explain::packet(request.into_inner())?;
+        let (tasks, runtime) = (Arc::clone(&self.tasks), Handle::current());
+        blocking(move || Ok(explain::message(crate::explain::explain(&tasks, &runtime, &packet)?))).await
+    }
 }
 
 fn parse(request: CreateTaskRequest) -> Result<NewTask, EnidError> {
@@ -98,6 +108,16 @@ fn parse(request: CreateTaskRequest) -> Result<NewTask, EnidError> {
             None => PlatformVersion::LATEST,
         },
         netns: request.netns.map(Into::into),
+        idle_timeouts: parse_idle_timeouts(request.idle_timeouts.unwrap_or_default())?,
+    })
+}
+
+fn parse_idle_timeouts(timeouts: v1::IdleTimeouts) -> Result<IdleTimeouts, ModelError> {
+    let v1::IdleTimeouts { tcp_established, udp, udp_stream } = timeouts;
+    Ok(IdleTimeouts {
+        tcp_established: tcp_established.map_or(Ok(TcpEstablishedTimeout::DEFAULT), TryFrom::try_from)?,
+        udp: udp.map_or(Ok(UdpTimeout::DEFAULT), TryFrom::try_from)?,
+        udp_stream: udp_stream.map_or(Ok(UdpStreamTimeout::DEFAULT), TryFrom::try_from)?,
     })
 }
 

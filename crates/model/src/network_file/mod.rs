@@ -1,10 +1,11 @@
-//! The network file: what a host's VPCs, subnets and security groups should be, written by a person in TOML.
+//! The network file: what a host's VPCs, subnets, prefix lists and security groups should be, written by a person in TOML.
 //!
 //! Reading goes on past what is wrong and reports it all, each problem with its file, line and field; what comes
 //! out is a valid [`NetworkSpec`] or nothing. `docs/network-file.md` is the format's reference.
 
 mod block;
 mod nearest;
+mod prefix_list;
 mod problem;
 mod security_group;
 mod spec;
@@ -22,7 +23,7 @@ use toml::de::DeTable;
 pub(crate) use block::Block;
 pub(crate) use problem::lines;
 pub use problem::{NetworkFileError, Problem};
-pub use spec::{NetworkSpec, PeerSpec, RuleSpec, SecurityGroupSpec, SubnetSpec, VpcSpec};
+pub use spec::{NetworkSpec, PrefixListSpec, SecurityGroupSpec, SubnetSpec, VpcSpec};
 
 use problem::Report;
 use table::{Table, refuse_duplicates};

@@ -63,6 +63,12 @@ pub(super) struct Placed<T> {
     pub(super) place: Place,
 }
 
+impl<T> Placed<T> {
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Placed<U> {
+        Placed { value: change(self.value), place: self.place }
+    }
+}
+
 /// Collects the problems of one file.
 pub(super) struct Report<'t> {
     text: &'t str,

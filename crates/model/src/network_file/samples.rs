@@ -5,51 +5,120 @@
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use proptest::collection::vec;
+use proptest::collection::{hash_set, vec};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::{NetworkSpec, PeerSpec, RuleSpec, SecurityGroupSpec, SubnetSpec, VpcSpec};
-use crate::{Ipv4Cidr, Ipv6Cidr, Name, PortRange, Protocol, Uplink};
+use super::{NetworkSpec, PrefixListSpec, SecurityGroupSpec, SubnetSpec, VpcSpec};
+use crate::{Cidr, IcmpSelector, Ipv4Cidr, Ipv6Cidr, Name, PeerSpec, PortRange, Protocol, RuleSpec, Uplink};
 
 /// A name that doesn't depend on chance, so that two specs share some.
 fn name(text: &str, number: usize) -> Name {
     format!("{text}{number}").parse().unwrap()
 }
 
-fn rule(groups: Vec<Name>) -> impl Strategy<Value = RuleSpec> {
+/// A block of either family.
+fn cidr() -> impl Strategy<Value = Cidr> {
     let ipv4 = (any::<u32>(), 0..=32u8).prop_map(|(bits, prefix)| {
         let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-        PeerSpec::Ipv4(Ipv4Cidr::new(Ipv4Addr::from(bits & mask), prefix).unwrap())
+        Cidr::Ipv4(Ipv4Cidr::new(Ipv4Addr::from(bits & mask), prefix).unwrap())
     });
     let ipv6 = (any::<u128>(), 0..=128u8).prop_map(|(bits, prefix)| {
         let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-        PeerSpec::Ipv6(Ipv6Cidr::new(Ipv6Addr::from(bits & mask), prefix).unwrap())
+        Cidr::Ipv6(Ipv6Cidr::new(Ipv6Addr::from(bits & mask), prefix).unwrap())
     });
-    let peer = prop_oneof![ipv4, ipv6, select(groups).prop_map(PeerSpec::SecurityGroup)];
+    prop_oneof![ipv4, ipv6]
+}
+
+/// Some names, and an identifier of either kind.
+pub(crate) fn names() -> Vec<Name> {
+    ["web", "db-1", "a.b_c", "sg-0123456789abcdef0", "pl-0123456789abcdef0"]
+        .map(|name| name.parse().unwrap())
+        .to_vec()
+}
+
+/// A valid rule whose peer is a block, one of the groups or one of the lists.
+pub(crate) fn rule(groups: Vec<Name>, lists: Vec<Name>) -> impl Strategy<Value = RuleSpec> {
+    let mut peers = vec![cidr().prop_map(PeerSpec::Cidr).boxed()];
+    if !groups.is_empty() {
+        peers.push(select(groups).prop_map(PeerSpec::SecurityGroup).boxed());
+    }
+    if !lists.is_empty() {
+        peers.push(select(lists).prop_map(PeerSpec::PrefixList).boxed());
+    }
+    let peer = select(peers).prop_flat_map(|peer| peer);
     let ports = (any::<u16>(), any::<u16>()).prop_map(|(one, other)| {
         let text = format!("{}-{}", one.min(other), one.max(other));
         text.parse::<PortRange>().unwrap()
     });
+    let icmp =
+        (any::<u8>(), any::<Option<u8>>()).prop_map(|(icmp_type, code)| IcmpSelector { icmp_type, code });
     let protocol = prop_oneof![
         Just(Protocol::All),
         Just(Protocol::TCP),
         Just(Protocol::UDP),
+        Just(Protocol::ICMP),
+        Just(Protocol::ICMPV6),
         any::<u8>().prop_map(Protocol::Number),
     ];
-    (protocol, proptest::option::of(ports), peer).prop_map(|(protocol, ports, peer)| RuleSpec {
+    let selectors = (proptest::option::of(ports), proptest::option::of(icmp));
+    (protocol, selectors, peer).prop_map(|(protocol, (ports, icmp), peer)| RuleSpec {
         protocol,
         ports: ports.filter(|_| protocol.has_ports()),
+        icmp: icmp.filter(|_| protocol.is_icmp()),
         peer,
     })
 }
 
-fn security_groups() -> impl Strategy<Value = Vec<SecurityGroupSpec>> {
+/// Pieces of rules' short forms: joined at random they come near enough to one to reach every check.
+pub(crate) fn rule_piece() -> impl Strategy<Value = &'static str> {
+    select(vec![
+        "tcp",
+        "udp",
+        "icmp",
+        "icmpv6",
+        "all",
+        "esp",
+        "6",
+        "-1",
+        ":",
+        ":",
+        ":",
+        "443",
+        "80-90",
+        "90-80",
+        "8/0",
+        "echo-request",
+        "sg=",
+        "pl=",
+        "web",
+        "10.0.0.0/8",
+        "fd00::/8",
+        "::/0",
+        "53",
+        "/",
+    ])
+}
+
+fn prefix_lists() -> impl Strategy<Value = Vec<PrefixListSpec>> {
+    let names = ["corporate", "partners"].map(|name| name.parse::<Name>().unwrap());
+    subsequence(names.to_vec(), 0..=2).prop_flat_map(|names| {
+        let list = |name: Name| {
+            hash_set(cidr(), 0..4).prop_map(move |entries| PrefixListSpec {
+                name: name.clone(),
+                entries: entries.into_iter().collect(),
+            })
+        };
+        names.into_iter().map(list).collect::<Vec<_>>()
+    })
+}
+
+fn security_groups(lists: Vec<Name>) -> impl Strategy<Value = Vec<SecurityGroupSpec>> {
     let names = ["default", "web", "db", "cache"].map(|name| name.parse::<Name>().unwrap());
-    subsequence(names.to_vec(), 0..=4).prop_flat_map(|declared| {
+    subsequence(names.to_vec(), 0..=4).prop_flat_map(move |declared| {
         let mut known = declared.clone();
         known.push(Name::default_security_group());
-        let rules = || vec(rule(known.clone()), 0..4);
+        let rules = || vec(rule(known.clone(), lists.clone()), 0..4);
         let groups: Vec<_> = declared
             .into_iter()
             .map(|name| {
@@ -61,6 +130,14 @@ fn security_groups() -> impl Strategy<Value = Vec<SecurityGroupSpec>> {
             })
             .collect();
         groups
+    })
+}
+
+/// The prefix lists of a VPC, and the groups whose rules refer to them.
+fn policy() -> impl Strategy<Value = (Vec<PrefixListSpec>, Vec<SecurityGroupSpec>)> {
+    prefix_lists().prop_flat_map(|lists| {
+        let names = lists.iter().map(|list| list.name.clone()).collect();
+        (Just(lists), security_groups(names))
     })
 }
 
@@ -90,8 +167,8 @@ fn vpc(number: usize) -> impl Strategy<Value = VpcSpec> {
     let subnets = subsequence((0..6u8).collect::<Vec<_>>(), 0..=6);
     let uplink = select(vec![Uplink::None, Uplink::Nat]);
     let dns_servers = subsequence(vec!["10.0.0.2", "fd00::2"], 0..=2);
-    (families, subnets, select(vec![0, 0, 0, 0, 1]), uplink, dns_servers, security_groups()).prop_map(
-        move |(families, subnets, zone, uplink, dns_servers, security_groups)| VpcSpec {
+    (families, subnets, select(vec![0, 0, 0, 0, 1]), uplink, dns_servers, policy()).prop_map(
+        move |(families, subnets, zone, uplink, dns_servers, (prefix_lists, security_groups))| VpcSpec {
             name: name("vpc", number),
             ipv4_cidr: families.ipv4.then(|| "10.0.0.0/16".parse().unwrap()),
             ipv6_cidr: families.ipv6.then(|| "fd00::/56".parse().unwrap()),
@@ -99,6 +176,7 @@ fn vpc(number: usize) -> impl Strategy<Value = VpcSpec> {
             domain: "internal".parse().unwrap(),
             dns_servers: dns_servers.iter().map(|text| text.parse().unwrap()).collect(),
             subnets: subnets.into_iter().map(|number| subnet(number, zone, families)).collect(),
+            prefix_lists,
             security_groups,
         },
     )
@@ -122,6 +200,10 @@ pub(crate) fn render(spec: &NetworkSpec) -> String {
         for subnet in &vpc.subnets {
             writeln!(text, "[[vpc.subnet]]\nname = \"{}\"\nzone = \"{}\"", subnet.name, subnet.zone).unwrap();
             render_blocks(&mut text, subnet.ipv4_cidr, subnet.ipv6_cidr);
+        }
+        for list in &vpc.prefix_lists {
+            let (name, entries) = (&list.name, texts(&list.entries));
+            writeln!(text, "[[vpc.prefix_list]]\nname = \"{name}\"\nentries = {entries:?}").unwrap();
         }
         for group in &vpc.security_groups {
             writeln!(text, "[[vpc.security_group]]\nname = \"{}\"", group.name).unwrap();
@@ -152,10 +234,14 @@ fn render_rules(text: &mut String, direction: &str, rules: &[RuleSpec]) {
         if let Some(ports) = rule.ports {
             write!(text, ", ports = \"{ports}\"").unwrap();
         }
+        if let Some(icmp) = rule.icmp {
+            write!(text, ", icmp_type = {}", icmp.icmp_type).unwrap();
+            icmp.code.map_or(Ok(()), |code| write!(text, ", icmp_code = {code}")).unwrap();
+        }
         match &rule.peer {
-            PeerSpec::Ipv4(cidr) => write!(text, ", cidr = \"{cidr}\"").unwrap(),
-            PeerSpec::Ipv6(cidr) => write!(text, ", cidr = \"{cidr}\"").unwrap(),
+            PeerSpec::Cidr(cidr) => write!(text, ", cidr = \"{cidr}\"").unwrap(),
             PeerSpec::SecurityGroup(name) => write!(text, ", security_group = \"{name}\"").unwrap(),
+            PeerSpec::PrefixList(name) => write!(text, ", prefix_list = \"{name}\"").unwrap(),
         }
         writeln!(text, " }},").unwrap();
     }

@@ -1,15 +1,20 @@
 //! `[[vpc.security_group]]` and its rules.
 
-use std::str::FromStr;
+use crate::icmp::{parse_icmp_code, parse_icmp_type};
+use crate::{
+    Cidr, DEFAULT_SECURITY_GROUP, IcmpSelector, MAX_RULES, Name, PeerSpec, PortRange, PrefixListId, Protocol,
+    RuleSpec, SecurityGroupId,
+};
 
-use crate::{DEFAULT_SECURITY_GROUP, Ipv4Cidr, Ipv6Cidr, MAX_RULES, ModelError, Name, PortRange, Protocol};
-
-use super::problem::{Place, Placed, Report};
-use super::spec::{PeerSpec, RuleSpec, SecurityGroupSpec};
+use super::prefix_list::PrefixListDraft;
+use super::problem::{Placed, Report};
+use super::spec::SecurityGroupSpec;
 use super::table::Table;
 
 const FIELDS: [&str; 3] = ["name", "ingress", "egress"];
-const RULE_FIELDS: [&str; 4] = ["protocol", "ports", "cidr", "security_group"];
+const PEER_FIELDS: [&str; 3] = ["cidr", "security_group", "prefix_list"];
+const RULE_FIELDS: [&str; 7] =
+    ["protocol", "ports", "icmp_type", "icmp_code", "cidr", "security_group", "prefix_list"];
 
 /// What could be read of a security group.
 pub(super) struct SecurityGroupDraft {
@@ -23,6 +28,7 @@ pub(super) struct SecurityGroupDraft {
 struct RuleDraft {
     protocol: Option<Protocol>,
     ports: Option<PortRange>,
+    icmp: Option<IcmpSelector>,
     peer: Option<Placed<PeerSpec>>,
 }
 
@@ -40,7 +46,8 @@ impl SecurityGroupDraft {
 
 impl RuleDraft {
     fn spec(self) -> Option<RuleSpec> {
-        Some(RuleSpec { protocol: self.protocol?, ports: self.ports, peer: self.peer?.value })
+        let Self { protocol, ports, icmp, peer } = self;
+        Some(RuleSpec { protocol: protocol?, ports, icmp, peer: peer?.value })
     }
 }
 
@@ -53,22 +60,38 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> SecurityGroupD
     }
 }
 
-/// Refuses rules whose peer is a group that the VPC doesn't have.
-pub(super) fn check_references(groups: &[SecurityGroupDraft], report: &mut Report<'_>) {
-    let mut known: Vec<&str> =
-        groups.iter().filter_map(|group| group.name.as_ref()).map(|name| name.value.as_str()).collect();
-    if !known.contains(&DEFAULT_SECURITY_GROUP) {
-        known.push(DEFAULT_SECURITY_GROUP);
+/// Refuses rules whose peer is a group or a prefix list that the file's VPC doesn't have. Whether there is one of an
+/// identifier is told when the file is applied.
+pub(super) fn check_references(
+    groups: &[SecurityGroupDraft],
+    prefix_lists: &[PrefixListDraft],
+    report: &mut Report<'_>,
+) {
+    let mut known_groups: Vec<&str> = groups.iter().filter_map(|group| text(group.name.as_ref())).collect();
+    if !known_groups.contains(&DEFAULT_SECURITY_GROUP) {
+        known_groups.push(DEFAULT_SECURITY_GROUP);
     }
+    let known_lists: Vec<&str> = prefix_lists.iter().filter_map(|list| text(list.name.as_ref())).collect();
     for rule in groups.iter().flat_map(|group| group.ingress.iter().chain(group.egress.iter().flatten())) {
-        let Some(Placed { value: PeerSpec::SecurityGroup(name), place }) = &rule.peer else {
-            continue;
+        let Some(Placed { value: peer, place }) = &rule.peer else { continue };
+        let (kind, name, known, is_id) = match peer {
+            PeerSpec::Cidr(_) => continue,
+            PeerSpec::SecurityGroup(name) => {
+                ("group", name, &known_groups, name.as_str().parse::<SecurityGroupId>().is_ok())
+            }
+            PeerSpec::PrefixList(name) => {
+                ("prefix list", name, &known_lists, name.as_str().parse::<PrefixListId>().is_ok())
+            }
         };
-        if !known.contains(&name.as_str()) {
-            let known = known.join(", ");
-            report.add(place, format!("this file's VPC has no group `{name}`; it has {known}"));
+        if !is_id && !known.contains(&name.as_str()) {
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            report.add(place, format!("this file's VPC has no {kind} `{name}`; it has {known}"));
         }
     }
+}
+
+fn text(name: Option<&Placed<Name>>) -> Option<&str> {
+    name.map(|name| name.value.as_str())
 }
 
 fn read_rules(table: &Table<'_>, direction: &str, report: &mut Report<'_>) -> Vec<RuleDraft> {
@@ -92,43 +115,46 @@ fn read_rule(table: &Table<'_>, report: &mut Report<'_>) -> RuleDraft {
     if let (Some(protocol), Some(ports)) = (protocol, &ports)
         && !protocol.has_ports()
     {
-        let reason = format!("only tcp and udp have ports, and the rule's protocol is {protocol}");
+        let reason = format!("ports are for tcp and udp, and the rule's protocol is {protocol}");
         report.add(&ports.place, reason);
     }
-    RuleDraft { protocol, ports: ports.map(|found| found.value), peer: read_peer(table, report) }
+    RuleDraft {
+        protocol,
+        ports: ports.map(|found| found.value),
+        icmp: read_icmp(table, protocol, report),
+        peer: read_peer(table, report),
+    }
+}
+
+fn read_icmp(table: &Table<'_>, protocol: Option<Protocol>, report: &mut Report<'_>) -> Option<IcmpSelector> {
+    // Of a protocol that was refused, nobody knows which types it has.
+    let protocol = protocol?;
+    if !protocol.is_icmp() {
+        for place in ["icmp_type", "icmp_code"].into_iter().filter_map(|field| table.place(field)) {
+            let reason =
+                format!("types and codes are for icmp and icmpv6, and the rule's protocol is {protocol}");
+            report.add(&place, reason);
+        }
+        return None;
+    }
+    if let (false, Some(place)) = (table.has("icmp_type"), table.place("icmp_code")) {
+        report.add(&place, "a code is of a type: add icmp_type");
+    }
+    let parse_type = |text: &str| parse_icmp_type(protocol, text);
+    let icmp_type = table.parse_number_with("icmp_type", parse_type, report);
+    let code = table.parse_number_with("icmp_code", parse_icmp_code, report);
+    Some(IcmpSelector { icmp_type: icmp_type?.value, code: code.map(|found| found.value) })
 }
 
 fn read_peer(table: &Table<'_>, report: &mut Report<'_>) -> Option<Placed<PeerSpec>> {
-    let cidr = table.parse::<PeerBlock>("cidr", report);
-    let group = table.parse::<Name>("security_group", report);
-    match (table.has("cidr"), table.has("security_group")) {
-        (true, true) => {
-            report.add(&table.place, "a rule has one peer: cidr or security_group, not both");
-            None
-        }
-        (false, false) => {
-            report.add(&table.place, "a rule needs a peer: cidr or security_group");
-            None
-        }
-        _ => {
-            let from_block = |found: Placed<PeerBlock>| (found.value.0, found.place);
-            let from_group = |found: Placed<Name>| (PeerSpec::SecurityGroup(found.value), found.place);
-            let (value, place): (PeerSpec, Place) = cidr.map(from_block).or_else(|| group.map(from_group))?;
-            Some(Placed { value, place })
-        }
+    let cidr = table.parse::<Cidr>("cidr", report).map(|found| found.map(PeerSpec::Cidr));
+    let group = table.parse::<Name>("security_group", report).map(|found| found.map(PeerSpec::SecurityGroup));
+    let list = table.parse::<Name>("prefix_list", report).map(|found| found.map(PeerSpec::PrefixList));
+    let fields = "cidr, security_group or prefix_list";
+    match PEER_FIELDS.iter().filter(|field| table.has(field)).count() {
+        0 => report.add(&table.place, format!("a rule needs a peer: {fields}")),
+        1 => return cidr.or(group).or(list),
+        _ => report.add(&table.place, format!("a rule has one peer: {fields}, and only one of them")),
     }
-}
-
-/// A peer written as a block of either family.
-struct PeerBlock(PeerSpec);
-
-impl FromStr for PeerBlock {
-    type Err = ModelError;
-
-    fn from_str(text: &str) -> Result<Self, ModelError> {
-        if text.contains(':') {
-            return Ok(Self(PeerSpec::Ipv6(text.parse::<Ipv6Cidr>()?)));
-        }
-        Ok(Self(PeerSpec::Ipv4(text.parse::<Ipv4Cidr>()?)))
-    }
+    None
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{Ipv4Cidr, Ipv6Cidr, Name, PortRange, Protocol, Uplink};
+use crate::{Cidr, Ipv4Cidr, Ipv6Cidr, Name, PeerSpec, RuleSpec, Uplink};
 
 /// A valid network file. Only [`NetworkSpec::parse`] makes one, so that each holds what the file format promises:
 /// unique names, blocks inside their VPC's, no overlaps, references that resolve.
@@ -35,6 +35,8 @@ pub struct VpcSpec {
     pub dns_servers: Vec<IpAddr>,
     /// The declared subnets, in the file's order.
     pub subnets: Vec<SubnetSpec>,
+    /// The declared prefix lists, in the file's order.
+    pub prefix_lists: Vec<PrefixListSpec>,
     /// The declared security groups, in the file's order. `default` is among them only if the file declares it.
     pub security_groups: Vec<SecurityGroupSpec>,
 }
@@ -50,6 +52,15 @@ pub struct SubnetSpec {
     pub ipv4_cidr: Option<Ipv4Cidr>,
     /// The IPv6 block, a /64 inside the VPC's.
     pub ipv6_cidr: Option<Ipv6Cidr>,
+}
+
+/// A declared prefix list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrefixListSpec {
+    /// The name, unique in the VPC.
+    pub name: Name,
+    /// The blocks, each once.
+    pub entries: Vec<Cidr>,
 }
 
 /// A declared security group.
@@ -76,34 +87,7 @@ impl SecurityGroupSpec {
 
     /// The egress rules of a group that declares none.
     pub(super) fn everything_out() -> Vec<RuleSpec> {
-        vec![RuleSpec::all(PeerSpec::Ipv4(Ipv4Cidr::ALL)), RuleSpec::all(PeerSpec::Ipv6(Ipv6Cidr::ALL))]
+        let anywhere = [Cidr::Ipv4(Ipv4Cidr::ALL), Cidr::Ipv6(Ipv6Cidr::ALL)];
+        anywhere.map(|cidr| RuleSpec::all(PeerSpec::Cidr(cidr))).to_vec()
     }
-}
-
-/// A declared rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleSpec {
-    /// The protocols it is for.
-    pub protocol: Protocol,
-    /// The destination ports, for TCP and UDP; all of them where absent.
-    pub ports: Option<PortRange>,
-    /// The other side.
-    pub peer: PeerSpec,
-}
-
-impl RuleSpec {
-    fn all(peer: PeerSpec) -> Self {
-        Self { protocol: Protocol::All, ports: None, peer }
-    }
-}
-
-/// The other side of a declared rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PeerSpec {
-    /// Addresses of an IPv4 block.
-    Ipv4(Ipv4Cidr),
-    /// Addresses of an IPv6 block.
-    Ipv6(Ipv6Cidr),
-    /// The members of a group of the same VPC.
-    SecurityGroup(Name),
 }

@@ -50,7 +50,7 @@ impl<'t> Table<'t> {
             report.add(&place, format!("expected a string, found {}", kind(value)));
             return None;
         };
-        parse_text(text, place, report)
+        placed(text.parse(), place, report)
     }
 
     /// As [`Self::parse`]; a field that is absent is reported with `what` it should be.
@@ -60,12 +60,16 @@ impl<'t> Table<'t> {
         what: &str,
         report: &mut Report<'_>,
     ) -> Option<Placed<T>> {
+        self.require_field(field, what, report);
+        self.parse(field, report)
+    }
+
+    /// Reports a field that is absent, with `what` it should be.
+    pub(super) fn require_field(&self, field: &str, what: &str, report: &mut Report<'_>) {
         if !self.has(field) {
             let place = Place { field: self.path(field), offset: self.place.offset };
             report.add(&place, format!("missing: {what}"));
-            return None;
         }
-        self.parse(field, report)
     }
 
     /// As [`Self::parse`]; a field that is absent has its default value.
@@ -87,14 +91,24 @@ impl<'t> Table<'t> {
         field: &str,
         report: &mut Report<'_>,
     ) -> Option<Placed<T>> {
+        self.parse_number_with(field, str::parse, report)
+    }
+
+    /// As [`Self::parse_number`], of a value whose text `parse` reads.
+    pub(super) fn parse_number_with<T>(
+        &self,
+        field: &str,
+        parse: impl FnOnce(&str) -> Result<T, ModelError>,
+        report: &mut Report<'_>,
+    ) -> Option<Placed<T>> {
         let (value, place) = self.value(field)?;
         match value {
-            DeValue::String(text) => parse_text(text, place, report),
+            DeValue::String(text) => placed(parse(text), place, report),
             DeValue::Integer(number) => {
                 // Hexadecimal and signed forms become plain; what is too large is refused as it stands.
                 let plain = i64::from_str_radix(number.as_str(), number.radix());
                 let text = plain.map_or_else(|_| number.to_string(), |number| number.to_string());
-                parse_text(&text, place, report)
+                placed(parse(&text), place, report)
             }
             other => {
                 report.add(&place, format!("expected a string or an integer, found {}", kind(other)));
@@ -143,6 +157,11 @@ impl<'t> Table<'t> {
         tables
     }
 
+    /// Where the field's value stands.
+    pub(super) fn place(&self, field: &str) -> Option<Place> {
+        self.value(field).map(|(_, place)| place)
+    }
+
     fn value(&self, field: &str) -> Option<(&'t DeValue<'t>, Place)> {
         let value = self.fields.get(field)?;
         let place = Place { field: self.path(field), offset: value.span().start };
@@ -172,12 +191,8 @@ pub(super) fn refuse_duplicates<'n>(
     }
 }
 
-fn parse_text<T: FromStr<Err = ModelError>>(
-    text: &str,
-    place: Place,
-    report: &mut Report<'_>,
-) -> Option<Placed<T>> {
-    match text.parse() {
+fn placed<T>(parsed: Result<T, ModelError>, place: Place, report: &mut Report<'_>) -> Option<Placed<T>> {
+    match parsed {
         Ok(value) => Some(Placed { value, place }),
         Err(error) => {
             report.add(&place, error.to_string());

@@ -8,10 +8,19 @@ use super::block::{self, Block, is_unicast};
 use super::problem::{Placed, Report};
 use super::spec::VpcSpec;
 use super::table::{Table, refuse_duplicates};
-use super::{security_group, subnet};
+use super::{prefix_list, security_group, subnet};
 
-const FIELDS: [&str; 8] =
-    ["name", "ipv4_cidr", "ipv6_cidr", "uplink", "domain", "dns_servers", "subnet", "security_group"];
+const FIELDS: [&str; 9] = [
+    "name",
+    "ipv4_cidr",
+    "ipv6_cidr",
+    "uplink",
+    "domain",
+    "dns_servers",
+    "subnet",
+    "prefix_list",
+    "security_group",
+];
 
 /// What could be read of a VPC.
 pub(super) struct VpcDraft {
@@ -41,6 +50,11 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> VpcDraft {
     let ipv6_blocks = subnets.iter().map(|subnet| (subnet, subnet.ipv6.as_ref()));
     subnet::check_blocks(ipv6_blocks, ipv6.as_ref(), inside(Ipv6Cidr::FIELD), report);
 
+    let prefix_lists: Vec<_> =
+        table.tables("prefix_list", report).iter().map(|table| prefix_list::read(table, report)).collect();
+    let names = prefix_lists.iter().filter_map(|list| list.name.as_ref());
+    refuse_duplicates(names, "a prefix list's name is unique in its VPC", report);
+
     let groups: Vec<_> = table
         .tables("security_group", report)
         .iter()
@@ -48,7 +62,7 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> VpcDraft {
         .collect();
     let names = groups.iter().filter_map(|group| group.name.as_ref());
     refuse_duplicates(names, "a security group's name is unique in its VPC", report);
-    security_group::check_references(&groups, report);
+    security_group::check_references(&groups, &prefix_lists, report);
 
     let spec = || {
         Some(VpcSpec {
@@ -59,6 +73,7 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> VpcDraft {
             domain: domain?,
             dns_servers,
             subnets: subnets.into_iter().filter_map(subnet::SubnetDraft::spec).collect(),
+            prefix_lists: prefix_lists.into_iter().filter_map(prefix_list::PrefixListDraft::spec).collect(),
             security_groups: groups
                 .into_iter()
                 .filter_map(security_group::SecurityGroupDraft::spec)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{SecurityGroup, SecurityGroupId, Subnet, SubnetId, Vpc, VpcId};
+use crate::{PrefixList, PrefixListId, Rule, SecurityGroup, SecurityGroupId, Subnet, SubnetId, Vpc, VpcId};
 
 /// One change to the networks. Shown as a line: `+ vpc default (vpc-…) 172.31.0.0/16`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Object {
     Subnet(SubnetId),
     /// A security group.
     SecurityGroup(SecurityGroupId),
+    /// A prefix list.
+    PrefixList(PrefixListId),
 }
 
 impl fmt::Display for Change {
@@ -77,8 +79,8 @@ impl Change {
     /// A security group came or went.
     pub(super) fn security_group(action: Action, vpc: &Vpc, group: &SecurityGroup) -> Self {
         let (name, id) = (&group.name, group.id);
-        let ingress = rules(group.ingress.len(), "ingress");
-        let egress = rules(group.egress.len(), "egress");
+        let ingress = count_rules(group.ingress.len(), "ingress");
+        let egress = count_rules(group.egress.len(), "egress");
         Self {
             action,
             object: Object::SecurityGroup(id),
@@ -90,11 +92,11 @@ impl Change {
     /// The difference that an update made to a VPC's own fields, if any.
     pub(super) fn vpc_update(old: &Vpc, new: &Vpc) -> Option<Self> {
         let differences = [
-            difference("ipv4_cidr", &text(old.ipv4_cidr), &text(new.ipv4_cidr)),
-            difference("ipv6_cidr", &text(old.ipv6_cidr), &text(new.ipv6_cidr)),
-            difference("uplink", &old.uplink.to_string(), &new.uplink.to_string()),
-            difference("domain", &old.domain.to_string(), &new.domain.to_string()),
-            difference("dns_servers", &list(&old.dns_servers), &list(&new.dns_servers)),
+            field_change("ipv4_cidr", &text(old.ipv4_cidr), &text(new.ipv4_cidr)),
+            field_change("ipv6_cidr", &text(old.ipv6_cidr), &text(new.ipv6_cidr)),
+            field_change("uplink", &old.uplink.to_string(), &new.uplink.to_string()),
+            field_change("domain", &old.domain.to_string(), &new.domain.to_string()),
+            field_change("dns_servers", &list(&old.dns_servers), &list(&new.dns_servers)),
         ];
         let differences: Vec<String> = differences.into_iter().flatten().collect();
         (!differences.is_empty()).then(|| Self {
@@ -105,32 +107,76 @@ impl Change {
         })
     }
 
-    /// The difference that an update made to a group's rules, if any.
-    pub(super) fn security_group_update(vpc: &Vpc, old: &SecurityGroup, new: &SecurityGroup) -> Option<Self> {
-        let differences = [("ingress", &old.ingress, &new.ingress), ("egress", &old.egress, &new.egress)]
-            .into_iter()
-            .filter(|(_, old, new)| old != new)
-            .map(|(direction, old, new)| {
-                let before = rules(old.len(), direction);
-                if old.len() == new.len() {
-                    format!("{before} changed")
-                } else {
-                    format!("{before} → {}", new.len())
-                }
-            });
-        let differences: Vec<String> = differences.collect();
-        (!differences.is_empty()).then(|| Self {
+    /// A prefix list came or went.
+    pub(super) fn prefix_list(action: Action, vpc: &Vpc, list: &PrefixList) -> Self {
+        let (name, id, count) = (&list.name, list.id, list.entries.len());
+        let entries = if count == 1 { "entry" } else { "entries" };
+        Self {
+            action,
+            object: Object::PrefixList(id),
+            vpc: vpc.id,
+            description: format!("prefix-list {name} ({id}) of vpc {}: {count} {entries}", vpc.name),
+        }
+    }
+
+    /// The rules that an update took from a group and gave to it. They are told by the VPC as it is after it.
+    pub(super) fn rules(vpc: &Vpc, old: &SecurityGroup, new: &SecurityGroup) -> Vec<Self> {
+        let update = |sign, direction, rule: &Rule| Self {
             action: Action::Updated,
             object: Object::SecurityGroup(new.id),
             vpc: vpc.id,
             description: format!(
-                "security-group {} of vpc {}: {}",
+                "security-group {} of vpc {}: {sign} {direction} {}",
                 new.name,
                 vpc.name,
-                differences.join(", ")
+                vpc.rule_text(rule)
             ),
-        })
+        };
+        let mut changes = Vec::new();
+        for (direction, old, new) in
+            [("ingress", &old.ingress, &new.ingress), ("egress", &old.egress, &new.egress)]
+        {
+            let (removed, added) = difference(old, new);
+            changes.extend(removed.iter().map(|rule| update('-', direction, rule)));
+            changes.extend(added.iter().map(|rule| update('+', direction, rule)));
+        }
+        changes
     }
+
+    /// The entries that an update took from a prefix list and gave to it; their numbers where they are many.
+    pub(super) fn entries(vpc: &Vpc, old: &PrefixList, new: &PrefixList) -> Vec<Self> {
+        let update = |what: String| Self {
+            action: Action::Updated,
+            object: Object::PrefixList(new.id),
+            vpc: vpc.id,
+            description: format!("prefix-list {} of vpc {}: {what}", new.name, vpc.name),
+        };
+        let (removed, added) = difference(&old.entries, &new.entries);
+        if removed.len() + added.len() > MOST_ENTRIES_TOLD {
+            let (removed, added, count) = (removed.len(), added.len(), new.entries.len());
+            return vec![update(format!("{removed} removed, {added} added, {count} now"))];
+        }
+        let removed = removed.iter().map(|cidr| format!("- {cidr}"));
+        removed.chain(added.iter().map(|cidr| format!("+ {cidr}"))).map(update).collect()
+    }
+}
+
+/// How many entries a change to a prefix list tells one by one.
+const MOST_ENTRIES_TOLD: usize = 20;
+
+/// What of the old list is not in the new, and the other way round. Of what is there several times, each counts.
+pub(super) fn difference<'l, T: PartialEq>(old: &'l [T], new: &'l [T]) -> (Vec<&'l T>, Vec<&'l T>) {
+    let mut removed: Vec<&T> = old.iter().collect();
+    let mut added = Vec::new();
+    for item in new {
+        match removed.iter().position(|other| *other == item) {
+            Some(same) => {
+                removed.remove(same);
+            }
+            None => added.push(item),
+        }
+    }
+    (removed, added)
 }
 
 fn blocks(ipv4: Option<impl fmt::Display>, ipv6: Option<impl fmt::Display>) -> String {
@@ -138,12 +184,12 @@ fn blocks(ipv4: Option<impl fmt::Display>, ipv6: Option<impl fmt::Display>) -> S
     blocks.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-fn rules(count: usize, direction: &str) -> String {
+fn count_rules(count: usize, direction: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {direction} rule{plural}")
 }
 
-fn difference(field: &str, old: &str, new: &str) -> Option<String> {
+fn field_change(field: &str, old: &str, new: &str) -> Option<String> {
     (old != new).then(|| format!("{field} {old} → {new}"))
 }
 

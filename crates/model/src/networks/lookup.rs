@@ -1,8 +1,8 @@
-//! Finding a VPC, a subnet or a security group by what a user calls it.
+//! Finding a VPC, a subnet, a security group or a prefix list by what a user calls it.
 
 use std::str::FromStr;
 
-use crate::{Name, SecurityGroup, SecurityGroupId, Subnet, SubnetId, Vpc, VpcId};
+use crate::{Name, PrefixList, PrefixListId, SecurityGroup, SecurityGroupId, Subnet, SubnetId, Vpc, VpcId};
 
 use super::Networks;
 
@@ -12,7 +12,7 @@ pub enum LookupError {
     /// Nothing has this name or identifier.
     #[error("there is no {kind} `{wanted}`; {}", there_is(.known))]
     Unknown {
-        /// "VPC", "subnet" or "security group".
+        /// "VPC", "subnet", "security group" or "prefix list".
         kind: &'static str,
         /// What was called for.
         wanted: String,
@@ -22,7 +22,7 @@ pub enum LookupError {
     /// Several VPCs have a thing of this name.
     #[error("{kind} `{wanted}` is in several VPCs; say which: {}", .candidates.join(", "))]
     Ambiguous {
-        /// "subnet" or "security group".
+        /// "subnet", "security group" or "prefix list".
         kind: &'static str,
         /// What was called for.
         wanted: String,
@@ -73,6 +73,17 @@ impl Networks {
     /// The security group of this identifier, with its VPC.
     pub fn security_group_by_id(&self, id: SecurityGroupId) -> Option<(&Vpc, &SecurityGroup)> {
         self.members(|vpc| &vpc.security_groups).find(|(_, group)| group.id == id)
+    }
+
+    /// The prefix list of this identifier, of this name in a VPC (`vpc/list`), or of this name where only one VPC has
+    /// it; with its VPC.
+    pub fn prefix_list(&self, wanted: &str) -> Result<(&Vpc, &PrefixList), LookupError> {
+        self.member(wanted, |vpc| &vpc.prefix_lists)
+    }
+
+    /// The prefix list of this identifier, with its VPC.
+    pub fn prefix_list_by_id(&self, id: PrefixListId) -> Option<(&Vpc, &PrefixList)> {
+        self.members(|vpc| &vpc.prefix_lists).find(|(_, list)| list.id == id)
     }
 
     fn members<'n, T: 'n>(
@@ -138,6 +149,16 @@ impl Vpc {
         self.security_groups.iter().find(|group| group.id == id)
     }
 
+    /// The prefix list of this identifier or name.
+    pub fn prefix_list(&self, wanted: &str) -> Result<&PrefixList, LookupError> {
+        self.member(wanted, &self.prefix_lists)
+    }
+
+    /// The prefix list of this identifier.
+    pub fn prefix_list_by_id(&self, id: PrefixListId) -> Option<&PrefixList> {
+        self.prefix_lists.iter().find(|list| list.id == id)
+    }
+
     fn member<'v, T: Member>(&self, wanted: &str, members: &'v [T]) -> Result<&'v T, LookupError> {
         find(members.iter(), wanted).ok_or_else(|| LookupError::Unknown {
             kind: T::KIND,
@@ -176,6 +197,7 @@ macro_rules! member {
 member!(Vpc, VpcId, "VPC");
 member!(Subnet, SubnetId, "subnet");
 member!(SecurityGroup, SecurityGroupId, "security group");
+member!(PrefixList, PrefixListId, "prefix list");
 
 /// The one of this identifier, or else of this name: a name may look like an identifier.
 fn find<'m, T: Member>(mut members: impl Iterator<Item = &'m T> + Clone, wanted: &str) -> Option<&'m T> {

@@ -1,20 +1,25 @@
-//! The VPCs of a host: found, applied to, removed from. Nothing here changes in place: each operation gives a new
+//! The VPCs of a host: found, applied to, updated, removed from. Nothing here changes in place: each operation gives a new
 //! [`Networks`], which its caller stores before anything is made of it.
 
 mod apply;
+mod apply_policy;
 mod change;
 mod lookup;
+mod peers;
+mod refusal;
 mod remove;
+mod update;
 
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use apply::{ApplyError, Refusal};
 pub use change::{Action, Change, Object};
 pub use lookup::LookupError;
+pub use refusal::{ApplyError, Refusal};
 pub use remove::RemoveError;
+pub use update::ListUpdate;
 
 use crate::Vpc;
 

@@ -1,6 +1,8 @@
 //! Removing, always explicit. Whether ENIs still use what goes is the caller's to know.
 
-use crate::{DEFAULT_SECURITY_GROUP, Peer, SecurityGroup, SecurityGroupId, SubnetId, Vpc, VpcId};
+use crate::{
+    DEFAULT_SECURITY_GROUP, Name, Peer, PrefixListId, SecurityGroup, SecurityGroupId, SubnetId, VpcId,
+};
 
 use super::change::Action;
 use super::{Change, Networks};
@@ -11,7 +13,7 @@ pub enum RemoveError {
     /// Nothing has this identifier.
     #[error("there is no {kind} {id}")]
     Unknown {
-        /// "VPC", "subnet" or "security group".
+        /// "VPC", "subnet", "security group" or "prefix list".
         kind: &'static str,
         /// The identifier.
         id: String,
@@ -28,23 +30,22 @@ pub enum RemoveError {
         /// Its VPC's name.
         vpc: String,
     },
-    /// Rules of other groups refer to the group.
-    #[error(
-        "security group {group} ({id}) can't be removed: rules of {} refer to it; change those first",
-        .referenced_by.join(", ")
-    )]
+    /// Rules of other groups refer to it.
+    #[error("{kind} {name} ({id}) can't be removed: rules of {} refer to it; change those first", .referenced_by.join(", "))]
     Referenced {
-        /// The group's name.
-        group: String,
+        /// "security group" or "prefix list".
+        kind: &'static str,
+        /// Its name.
+        name: String,
         /// Its identifier.
-        id: SecurityGroupId,
+        id: String,
         /// The names of the groups whose rules refer to it.
         referenced_by: Vec<String>,
     },
 }
 
 impl Networks {
-    /// The networks without this VPC, its subnets and its security groups.
+    /// The networks without this VPC, its subnets, its prefix lists and its security groups.
     ///
     /// # Errors
     /// There is no such VPC.
@@ -53,8 +54,12 @@ impl Networks {
         let subnets = vpc.subnets.iter().map(|subnet| Change::subnet(Action::Removed, vpc, subnet));
         let groups =
             vpc.security_groups.iter().map(|group| Change::security_group(Action::Removed, vpc, group));
-        let changes =
-            std::iter::once(Change::vpc(Action::Removed, vpc)).chain(subnets).chain(groups).collect();
+        let lists = vpc.prefix_lists.iter().map(|list| Change::prefix_list(Action::Removed, vpc, list));
+        let changes = std::iter::once(Change::vpc(Action::Removed, vpc))
+            .chain(subnets)
+            .chain(lists)
+            .chain(groups)
+            .collect();
         let mut networks = self.clone();
         networks.vpcs.retain(|vpc| vpc.id != id);
         Ok((networks, changes))
@@ -88,14 +93,29 @@ impl Networks {
                 vpc: vpc.name.to_string(),
             });
         }
-        let referenced_by = referenced_by(vpc, id);
-        if !referenced_by.is_empty() {
-            return Err(RemoveError::Referenced { group: group.name.to_string(), id, referenced_by });
-        }
+        // Its own rules may refer to it: they go with it.
+        let others = vpc.security_groups.iter().filter(|other| other.id != id);
+        unreferenced("security group", &group.name, &id, others, &Peer::SecurityGroup(id))?;
         let change = Change::security_group(Action::Removed, vpc, group);
         let mut networks = self.clone();
         for vpc in &mut networks.vpcs {
             vpc.security_groups.retain(|group| group.id != id);
+        }
+        Ok((networks, change))
+    }
+
+    /// The networks without this prefix list.
+    ///
+    /// # Errors
+    /// There is no such list, or rules refer to it.
+    pub fn remove_prefix_list(&self, id: PrefixListId) -> Result<(Self, Change), RemoveError> {
+        let (vpc, list) =
+            self.prefix_list_by_id(id).ok_or_else(|| RemoveError::unknown("prefix list", &id))?;
+        unreferenced("prefix list", &list.name, &id, vpc.security_groups.iter(), &Peer::PrefixList(id))?;
+        let change = Change::prefix_list(Action::Removed, vpc, list);
+        let mut networks = self.clone();
+        for vpc in &mut networks.vpcs {
+            vpc.prefix_lists.retain(|list| list.id != id);
         }
         Ok((networks, change))
     }
@@ -107,11 +127,21 @@ impl RemoveError {
     }
 }
 
-/// The names of the other groups whose rules refer to a group. A group's own rules may: they go with it.
-fn referenced_by(vpc: &Vpc, id: SecurityGroupId) -> Vec<String> {
+/// Refuses what rules of these groups refer to.
+fn unreferenced<'v>(
+    kind: &'static str,
+    name: &Name,
+    id: &impl ToString,
+    groups: impl Iterator<Item = &'v SecurityGroup>,
+    peer: &Peer,
+) -> Result<(), RemoveError> {
     let refers = |group: &&SecurityGroup| {
         let mut rules = group.ingress.iter().chain(&group.egress);
-        group.id != id && rules.any(|rule| rule.peer == Peer::SecurityGroup(id))
+        rules.any(|rule| rule.peer == *peer)
     };
-    vpc.security_groups.iter().filter(refers).map(|group| group.name.to_string()).collect()
+    let referenced_by: Vec<String> = groups.filter(refers).map(|group| group.name.to_string()).collect();
+    if referenced_by.is_empty() {
+        return Ok(());
+    }
+    Err(RemoveError::Referenced { kind, name: name.to_string(), id: id.to_string(), referenced_by })
 }

@@ -4,6 +4,7 @@ mod applying;
 mod lookups;
 mod properties;
 mod removing;
+mod updating;
 
 use super::{Change, Networks};
 use crate::NetworkSpec;

@@ -3,7 +3,7 @@
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
-use enid_flowlog::{Action, Cidr, Direction, Filter};
+use enid_flowlog::{Action, Cidr, Direction, DropReason, Filter};
 use enid_model::{EniId, Protocol, TaskName, TrafficClass};
 
 use crate::commands::run::class_parser;
@@ -37,6 +37,9 @@ pub(super) struct FilterArguments {
     /// Whether the traffic was let through
     #[arg(long, ignore_case = true, value_parser = action_parser())]
     action: Option<Action>,
+    /// Why the traffic was refused
+    #[arg(long, value_parser = reason_parser())]
+    reason: Option<DropReason>,
     /// The direction, as the ENI sees it
     #[arg(long, value_parser = direction_parser())]
     direction: Option<Direction>,
@@ -51,6 +54,11 @@ pub(super) struct FilterArguments {
 fn action_parser() -> impl TypedValueParser<Value = Action> {
     PossibleValuesParser::new(["accept", "reject"])
         .try_map(|word| Action::from_word(&word.to_ascii_uppercase()).ok_or("unknown action"))
+}
+
+fn reason_parser() -> impl TypedValueParser<Value = DropReason> {
+    PossibleValuesParser::new(DropReason::ALL.iter().map(|reason| reason.as_str()))
+        .try_map(|word| DropReason::from_word(&word).ok_or("unknown reason"))
 }
 
 fn direction_parser() -> impl TypedValueParser<Value = Direction> {
@@ -77,6 +85,7 @@ impl FilterArguments {
                 Protocol::Number(number) => Some(number),
             }),
             action: self.action,
+            reason: self.reason,
             direction: self.direction,
         }
     }
@@ -110,6 +119,7 @@ mod tests {
             "--port=443",
             "--protocol=tcp",
             "--action=REJECT",
+            "--reason=no-rule",
             "--direction=egress",
             "--since=1000",
             "--until=1970-01-01T01:00:00Z",
@@ -125,6 +135,7 @@ mod tests {
             port: Some(443),
             protocol: Some(6),
             action: Some(Action::Reject),
+            reason: Some(DropReason::NoRule),
             direction: Some(Direction::Egress),
         };
         assert_eq!(found, Some(expected));
@@ -139,6 +150,7 @@ mod tests {
             "--port=65536",
             "--protocol=http",
             "--action=drop",
+            "--reason=none",
             "--direction=in",
             "--since=yesterday",
         ] {

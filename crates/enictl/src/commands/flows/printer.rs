@@ -21,7 +21,7 @@ pub(super) struct Printer {
 }
 
 enum Shape {
-    Table(Box<Table<11>>),
+    Table(Box<Table<12>>),
     Lines(LineFormat),
     Json,
     Yaml,
@@ -70,7 +70,7 @@ impl Printer {
     }
 }
 
-fn new_table() -> Table<11> {
+fn new_table() -> Table<12> {
     Table::new([
         Left("TIME (UTC)"),
         Left("TASK"),
@@ -83,10 +83,11 @@ fn new_table() -> Table<11> {
         Right("PACKETS"),
         Right("BYTES"),
         Left("ACTION"),
+        Left("REASON"),
     ])
 }
 
-fn row(record: &ParsedRecord) -> [String; 11] {
+fn row(record: &ParsedRecord) -> [String; 12] {
     // Beyond what a time can be, the interval is shown as the number it is.
     let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
     let time = record.start.zip(record.end);
@@ -102,6 +103,7 @@ fn row(record: &ParsedRecord) -> [String; 11] {
         or_dash(record.packets.map(grouped)),
         or_dash(record.bytes.map(grouped)),
         outcome(record),
+        or_dash(record.drop_reason),
     ]
 }
 
@@ -124,7 +126,7 @@ fn outcome(record: &ParsedRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use enid_flowlog::{Action, Direction};
+    use enid_flowlog::{Action, Direction, DropReason};
     use enid_model::TrafficClass;
 
     #[test]
@@ -141,7 +143,8 @@ mod tests {
             bytes: Some(1_234_567),
             start: Some(1_700_000_000),
             end: Some(1_700_000_060),
-            action: Some(Action::Accept),
+            action: Some(Action::Reject),
+            drop_reason: Some(DropReason::NoRule),
             log_status: Some(LogStatus::Ok),
             flow_direction: Some(Direction::Egress),
             traffic_class: Some(TrafficClass::ImagePull),
@@ -174,11 +177,12 @@ mod tests {
                 "[fd00::9]:443",
                 "1,000",
                 "1,234,567",
-                "ACCEPT",
+                "REJECT",
+                "no-rule",
             ]
         );
         assert_eq!(words[2].first(), words[1].first());
-        assert_eq!(words[2].last(), Some(&"NODATA"));
+        assert_eq!(words[2].last_chunk(), Some(&["NODATA", "-"]));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Finding one object by what an operator calls it.
 
-use enid_api::v1::{SecurityGroup, Subnet, Vpc};
+use enid_api::v1::{PrefixList, SecurityGroup, Subnet, Vpc};
 
 use crate::failure::Failure;
 
@@ -22,6 +22,12 @@ pub(super) fn security_group<'a>(
 ) -> Result<(&'a Vpc, &'a SecurityGroup), Failure> {
     let all = vpcs.iter().flat_map(|vpc| vpc.security_groups.iter().map(move |group| (vpc, group)));
     one("security group", "security-group", text, all, |group| (&group.id, &group.name))
+}
+
+/// The prefix list with this id, `vpc/name` or name, and its VPC.
+pub(super) fn prefix_list<'a>(vpcs: &'a [Vpc], text: &str) -> Result<(&'a Vpc, &'a PrefixList), Failure> {
+    let all = vpcs.iter().flat_map(|vpc| vpc.prefix_lists.iter().map(move |list| (vpc, list)));
+    one("prefix list", "prefix-list", text, all, |list| (&list.id, &list.name))
 }
 
 fn is(vpc: &Vpc, text: &str) -> bool {

@@ -1,7 +1,9 @@
-//! VPCs, subnets and security groups as tables.
+//! VPCs and subnets as tables.
 
-use enid_api::v1::{Rule, SecurityGroup, Subnet, Vpc};
+use enid_api::v1::{Subnet, Vpc};
 
+use super::prefix_lists::prefix_lists;
+use super::security_groups::security_groups;
 use crate::text::Column::{Left, Right};
 use crate::text::{Pairs, Table, grouped, or_dash};
 
@@ -30,7 +32,7 @@ pub(super) fn vpcs(vpcs: &[Vpc]) -> String {
     table.finish()
 }
 
-/// One VPC with its subnets and groups.
+/// One VPC with its subnets, its groups and the prefix lists that it has.
 pub(super) fn vpc(vpc: &Vpc) -> String {
     let mut pairs = Pairs::default();
     pairs.add("vpc", &vpc.name);
@@ -42,7 +44,11 @@ pub(super) fn vpc(vpc: &Vpc) -> String {
     pairs.add_list("dns", &vpc.dns_servers);
     pairs.add_some("router", vpc.router_netns.as_ref());
     let one = std::slice::from_ref(vpc);
-    format!("{pairs}\n{}\n{}", subnets(one), security_groups(one))
+    let mut parts = vec![pairs.to_string(), subnets(one), security_groups(one)];
+    if !vpc.prefix_lists.is_empty() {
+        parts.push(prefix_lists(one));
+    }
+    parts.join("\n")
 }
 
 /// A line for each subnet of these VPCs.
@@ -81,74 +87,4 @@ pub(super) fn subnet(vpc: &Vpc, subnet: &Subnet) -> String {
     pairs.add_some("ipv6", subnet.ipv6_cidr.as_ref());
     pairs.add_some("available-ipv4-addresses", subnet.available_ipv4_addresses.map(grouped));
     pairs.to_string()
-}
-
-/// A line for each security group of these VPCs.
-pub(super) fn security_groups(vpcs: &[Vpc]) -> String {
-    let mut table =
-        Table::new([Left("SECURITY GROUP"), Left("ID"), Right("INGRESS RULES"), Right("EGRESS RULES")]);
-    for vpc in vpcs {
-        for group in &vpc.security_groups {
-            table.row([
-                format!("{}/{}", vpc.name, group.name),
-                group.id.clone(),
-                group.ingress.len().to_string(),
-                group.egress.len().to_string(),
-            ]);
-        }
-    }
-    table.finish()
-}
-
-/// One security group with its rules.
-pub(super) fn security_group(vpc: &Vpc, group: &SecurityGroup) -> String {
-    let mut pairs = Pairs::default();
-    pairs.add("security-group", format_args!("{}/{}", vpc.name, group.name));
-    pairs.add("id", &group.id);
-    pairs.add("vpc", &vpc.id);
-    let mut table = Table::new([Left("DIRECTION"), Left("PROTOCOL"), Left("PORTS"), Left("PEER")]);
-    let mut add = |direction: &str, rules: &[Rule]| {
-        for rule in rules {
-            table.row([
-                direction.to_owned(),
-                rule.protocol.clone(),
-                rule.ports.clone().unwrap_or_else(|| "all".to_owned()),
-                rule.peer.clone(),
-            ]);
-        }
-    };
-    add("ingress", &group.ingress);
-    add("egress", &group.egress);
-    format!("{pairs}\n{}", table.finish())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_group_shows_its_rules() {
-        let vpc = Vpc { id: "vpc-1".into(), name: "blue".into(), ..Vpc::default() };
-        let group = SecurityGroup {
-            id: "sg-1".into(),
-            name: "web".into(),
-            ingress: vec![Rule {
-                protocol: "tcp".into(),
-                ports: Some("443".into()),
-                peer: "0.0.0.0/0".into(),
-            }],
-            egress: vec![Rule { protocol: "all".into(), ports: None, peer: "::/0".into() }],
-            ..SecurityGroup::default()
-        };
-        assert_eq!(
-            security_group(&vpc, &group),
-            "security-group  blue/web\n\
-             id              sg-1\n\
-             vpc             vpc-1\n\
-             \n\
-             DIRECTION  PROTOCOL  PORTS  PEER\n\
-             ingress    tcp       443    0.0.0.0/0\n\
-             egress     all       all    ::/0\n"
-        );
-    }
 }

@@ -1,6 +1,6 @@
 //! Tasks as text.
 
-use enid_api::v1::Task;
+use enid_api::v1::{IdleTimeouts, Task};
 
 use super::Deletion;
 use crate::text::Column::Left;
@@ -50,6 +50,7 @@ pub(super) fn task(task: &Task) -> String {
         pairs.add("subnet", &eni.subnet_id);
         pairs.add("zone", &eni.zone);
         pairs.add_list("security-groups", &eni.security_group_ids);
+        pairs.add_some("idle-timeouts", eni.idle_timeouts.as_ref().map(idle_timeouts));
     }
     if let Some(dns) = &task.dns {
         pairs.add_list("dns", &dns.servers);
@@ -64,6 +65,13 @@ pub(super) fn task(task: &Task) -> String {
         pairs.add("environment", format_args!("{name}={value}"));
     }
     pairs.to_string()
+}
+
+fn idle_timeouts(timeouts: &IdleTimeouts) -> String {
+    let IdleTimeouts { tcp_established, udp, udp_stream } = timeouts;
+    let named = [("tcp", tcp_established), ("udp", udp), ("udp-stream", udp_stream)];
+    let named = named.into_iter().filter_map(|(name, seconds)| Some(format!("{name} {} s", (*seconds)?)));
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// What became of each task.
@@ -97,6 +105,11 @@ mod tests {
                 vpc_id: "vpc-1".into(),
                 zone: "a".into(),
                 security_group_ids: vec!["sg-1".into(), "sg-2".into()],
+                idle_timeouts: Some(IdleTimeouts {
+                    tcp_established: Some(432_000),
+                    udp: Some(30),
+                    udp_stream: Some(180),
+                }),
                 ..Eni::default()
             }),
             environment: [("B", "2"), ("A", "1")]
@@ -118,6 +131,7 @@ mod tests {
              subnet            subnet-1\n\
              zone              a\n\
              security-groups   sg-1 sg-2\n\
+             idle-timeouts     tcp 432000 s, udp 30 s, udp-stream 180 s\n\
              dns               10.0.0.2\n\
              platform-version  1.4.0\n\
              environment       A=1\n\

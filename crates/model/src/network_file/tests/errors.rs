@@ -38,8 +38,8 @@ fn unknown_fields() {
     refused_in_vpc(
         "cidr = \"10.0.0.0/16\"\nup_link = \"nat\"\n",
         &[
-            "network.toml:4:1: vpc[0].cidr: unknown field; did you mean `ipv4_cidr`? allowed: name, ipv4_cidr, ipv6_cidr, uplink, domain, dns_servers, subnet, security_group",
-            "network.toml:5:1: vpc[0].up_link: unknown field; did you mean `uplink`? allowed: name, ipv4_cidr, ipv6_cidr, uplink, domain, dns_servers, subnet, security_group",
+            "network.toml:4:1: vpc[0].cidr: unknown field; did you mean `ipv4_cidr`? allowed: name, ipv4_cidr, ipv6_cidr, uplink, domain, dns_servers, subnet, prefix_list, security_group",
+            "network.toml:5:1: vpc[0].up_link: unknown field; did you mean `uplink`? allowed: name, ipv4_cidr, ipv6_cidr, uplink, domain, dns_servers, subnet, prefix_list, security_group",
         ],
     );
     refused(
@@ -62,7 +62,7 @@ fn unknown_fields() {
     refused_in_rule(
         "cidr = \"::/0\"\nport = 443\n",
         &[
-            "network.toml:8:1: vpc[0].security_group[0].ingress[0].port: unknown field; did you mean `ports`? allowed: protocol, ports, cidr, security_group",
+            "network.toml:8:1: vpc[0].security_group[0].ingress[0].port: unknown field; did you mean `ports`? allowed: protocol, ports, icmp_type, icmp_code, cidr, security_group, prefix_list",
         ],
     );
     refused("\"a\\u001b\\n\" = 1\n", &["network.toml:1:1: a\\u{1b}\\n: unknown field; allowed: vpc"]);
@@ -94,7 +94,7 @@ fn missing_fields() {
     refused_in_rule(
         "protocol = \"tcp\"\n",
         &[
-            "network.toml:6:1: vpc[0].security_group[0].ingress[0]: a rule needs a peer: cidr or security_group",
+            "network.toml:6:1: vpc[0].security_group[0].ingress[0]: a rule needs a peer: cidr, security_group or prefix_list",
         ],
     );
 }
@@ -176,16 +176,16 @@ fn bad_values() {
         ],
     );
     refused_in_rule(
-        "protocol = \"sctp\"\ncidr = \"0.0.0.0\"\n",
+        "protocol = \"stcp\"\ncidr = \"0.0.0.0\"\n",
         &[
-            "network.toml:7:12: vpc[0].security_group[0].ingress[0].protocol: `sctp` is not a protocol: expected all, tcp, udp, icmp, icmpv6 or a number from 0 to 255",
+            "network.toml:7:12: vpc[0].security_group[0].ingress[0].protocol: `stcp` is not a protocol: expected all, icmp, igmp, tcp, udp, dccp, gre, esp, ah, icmpv6, ospf, pim, vrrp, sctp or a number from 0 to 255",
             "network.toml:8:8: vpc[0].security_group[0].ingress[0].cidr: `0.0.0.0` is not an IPv4 CIDR: expected the form `10.0.0.0/16`",
         ],
     );
     refused_in_rule(
         "protocol = 256\nsecurity_group = \"a/b\"\n",
         &[
-            "network.toml:7:12: vpc[0].security_group[0].ingress[0].protocol: `256` is not a protocol: expected all, tcp, udp, icmp, icmpv6 or a number from 0 to 255",
+            "network.toml:7:12: vpc[0].security_group[0].ingress[0].protocol: `256` is not a protocol: expected all, icmp, igmp, tcp, udp, dccp, gre, esp, ah, icmpv6, ospf, pim, vrrp, sctp or a number from 0 to 255",
             "network.toml:8:18: vpc[0].security_group[0].ingress[0].security_group: `a/b` is not a name: only letters, digits, `-`, `_` and `.` are allowed",
         ],
     );
@@ -324,9 +324,9 @@ fn subnets_outside_or_overlapping() {
 #[test]
 fn rules() {
     refused_in_rule(
-        "protocol = \"sctp\"\nsecurity_group = \"db\"\n",
+        "protocol = \"stcp\"\nsecurity_group = \"db\"\n",
         &[
-            "network.toml:7:12: vpc[0].security_group[0].ingress[0].protocol: `sctp` is not a protocol: expected all, tcp, udp, icmp, icmpv6 or a number from 0 to 255",
+            "network.toml:7:12: vpc[0].security_group[0].ingress[0].protocol: `stcp` is not a protocol: expected all, icmp, igmp, tcp, udp, dccp, gre, esp, ah, icmpv6, ospf, pim, vrrp, sctp or a number from 0 to 255",
             "network.toml:8:18: vpc[0].security_group[0].ingress[0].security_group: this file's VPC has no group `db`; it has web, default",
         ],
     );
@@ -339,25 +339,124 @@ fn rules() {
     refused_in_rule(
         "cidr = \"::/0\"\nsecurity_group = \"web\"\n",
         &[
-            "network.toml:6:1: vpc[0].security_group[0].ingress[0]: a rule has one peer: cidr or security_group, not both",
+            "network.toml:6:1: vpc[0].security_group[0].ingress[0]: a rule has one peer: cidr, security_group or prefix_list, and only one of them",
         ],
     );
     refused_in_rule(
         "cidr = \"::/0\"\nports = 443\n",
         &[
-            "network.toml:8:9: vpc[0].security_group[0].ingress[0].ports: only tcp and udp have ports, and the rule's protocol is all",
+            "network.toml:8:9: vpc[0].security_group[0].ingress[0].ports: ports are for tcp and udp, and the rule's protocol is all",
         ],
     );
     refused_in_rule(
         "protocol = \"icmpv6\"\ncidr = \"::/0\"\nports = \"1-2\"\n",
         &[
-            "network.toml:9:9: vpc[0].security_group[0].ingress[0].ports: only tcp and udp have ports, and the rule's protocol is icmpv6",
+            "network.toml:9:9: vpc[0].security_group[0].ingress[0].ports: ports are for tcp and udp, and the rule's protocol is icmpv6",
+        ],
+    );
+    refused_in_rule(
+        "protocol = \"sctp\"\ncidr = \"::/0\"\nports = 1\n",
+        &[
+            "network.toml:9:9: vpc[0].security_group[0].ingress[0].ports: ports are for tcp and udp, and the rule's protocol is sctp",
+        ],
+    );
+    refused_in_rule(
+        "prefix_list = \"corporate\"\n",
+        &[
+            "network.toml:7:15: vpc[0].security_group[0].ingress[0].prefix_list: this file's VPC has no prefix list `corporate`; it has none",
         ],
     );
     refused_in_rule(
         "protocol = \"tcp\"\ncidr = \"::/0\"\nports = \"90-80\"\n",
         &[
             "network.toml:9:9: vpc[0].security_group[0].ingress[0].ports: `90-80` is not a port range: the range is upside down",
+        ],
+    );
+}
+
+#[test]
+fn icmp_types_and_codes() {
+    for (fields, line) in [
+        (
+            "icmp_type = 256\n",
+            "8:13: …icmp_type: `256` is not an ICMP type: expected echo-request, echo-reply, destination-unreachable, time-exceeded, parameter-problem, a number from 0 to 255; leave it out for all",
+        ),
+        (
+            "icmp_type = \"packet-too-big\"\n",
+            "8:13: …icmp_type: `packet-too-big` is not an ICMP type: expected echo-request, echo-reply, destination-unreachable, time-exceeded, parameter-problem, a number from 0 to 255; leave it out for all",
+        ),
+        (
+            "icmp_type = -1\n",
+            "8:13: …icmp_type: `-1` is not an ICMP type: expected echo-request, echo-reply, destination-unreachable, time-exceeded, parameter-problem, a number from 0 to 255; leave it out for all",
+        ),
+        (
+            "icmp_type = 3\nicmp_code = 256\n",
+            "9:13: …icmp_code: `256` is not an ICMP code: expected a number from 0 to 255; leave it out for all",
+        ),
+        (
+            "icmp_type = 3\nicmp_code = true\n",
+            "9:13: …icmp_code: expected a string or an integer, found a boolean",
+        ),
+        ("icmp_code = 4\n", "8:13: …icmp_code: a code is of a type: add icmp_type"),
+        ("ports = 4\n", "8:9: …ports: ports are for tcp and udp, and the rule's protocol is icmp"),
+    ] {
+        let line = line.replace('…', "vpc[0].security_group[0].ingress[0].");
+        refused_in_rule(
+            &format!("protocol = \"icmp\"\n{fields}cidr = \"::/0\"\n"),
+            &[&format!("network.toml:{line}")],
+        );
+    }
+    refused_in_rule(
+        "protocol = \"tcp\"\nicmp_type = 8\nicmp_code = 0\ncidr = \"::/0\"\n",
+        &[
+            "network.toml:8:13: vpc[0].security_group[0].ingress[0].icmp_type: types and codes are for icmp and icmpv6, and the rule's protocol is tcp",
+            "network.toml:9:13: vpc[0].security_group[0].ingress[0].icmp_code: types and codes are for icmp and icmpv6, and the rule's protocol is tcp",
+        ],
+    );
+    refused_in_rule(
+        "icmp_type = 8\ncidr = \"::/0\"\n",
+        &[
+            "network.toml:7:13: vpc[0].security_group[0].ingress[0].icmp_type: types and codes are for icmp and icmpv6, and the rule's protocol is all",
+        ],
+    );
+}
+
+#[test]
+fn prefix_lists() {
+    refused_in_vpc(
+        "[[vpc.prefix_list]]\nentrys = []\n",
+        &[
+            "network.toml:4:1: vpc[0].prefix_list[0].name: missing: the list's name, unique in its VPC, as `name = \"corporate\"`",
+            "network.toml:4:1: vpc[0].prefix_list[0].entries: missing: the list's blocks, as `entries = [\"10.0.0.0/8\", \"fd00::/8\"]`",
+            "network.toml:5:1: vpc[0].prefix_list[0].entrys: unknown field; did you mean `entries`? allowed: name, entries",
+        ],
+    );
+    refused_in_vpc(
+        "[[vpc.prefix_list]]\nname = \"a\"\nentries = [\"10.0.0.0/8\", \"10.0.0.1/8\", 10, \"fd00::/8\", \"10.0.0.0/8\"]\n\
+         [[vpc.prefix_list]]\nname = \"a\"\nentries = \"::/0\"\n",
+        &[
+            "network.toml:6:26: vpc[0].prefix_list[0].entries[1]: `10.0.0.1/8` is not an IPv4 CIDR: bits are set after the prefix; 10.0.0.0/8 is the block",
+            "network.toml:6:40: vpc[0].prefix_list[0].entries[2]: expected a string, found an integer",
+            "network.toml:6:56: vpc[0].prefix_list[0].entries[4]: `10.0.0.0/8` is already vpc[0].prefix_list[0].entries[0] (line 6)",
+            "network.toml:8:8: vpc[0].prefix_list[1].name: `a` is already vpc[0].prefix_list[0].name (line 5); a prefix list's name is unique in its VPC",
+            "network.toml:9:11: vpc[0].prefix_list[1].entries: expected an array of strings, found a string",
+        ],
+    );
+}
+
+#[test]
+fn too_many_entries() {
+    let list = |count: u16| {
+        let entries: Vec<String> =
+            (0..count).map(|number| format!("\n\"10.{}.{}.0/24\"", number / 256, number % 256)).collect();
+        format!("[[vpc.prefix_list]]\nname = \"a\"\nentries = [{}]\n", entries.join(","))
+    };
+    let vpc = "[[vpc]]\nname = \"a\"\nipv4_cidr = \"10.0.0.0/16\"\n";
+    assert!(NetworkSpec::parse(&format!("{vpc}{}", list(1000)), "network.toml").is_ok());
+    refused_in_vpc(
+        &list(1002),
+        &[
+            "network.toml:1007:1: vpc[0].prefix_list[0].entries[1000]: a prefix list has at most 1000 entries, not 1002",
         ],
     );
 }
@@ -386,11 +485,11 @@ fn problems_are_all_reported_in_the_files_order() {
             "network.toml:1:1: vpc[0].name: missing: the VPC's name, unique on the host, as `name = \"blue\"`",
             "network.toml:1:1: vpc[0]: a VPC needs an address block: ipv4_cidr, ipv6_cidr or both",
             "network.toml:2:10: vpc[0].uplink: `vxlan` is not an uplink: expected `nat` or `none`",
-            "network.toml:3:1: vpc[0].colour: unknown field; allowed: name, ipv4_cidr, ipv6_cidr, uplink, domain, dns_servers, subnet, security_group",
+            "network.toml:3:1: vpc[0].colour: unknown field; allowed: name, ipv4_cidr, ipv6_cidr, uplink, domain, dns_servers, subnet, prefix_list, security_group",
             "network.toml:5:1: vpc[0].subnet[0].zone: missing: the availability zone, as `zone = \"local-a\"`",
             "network.toml:7:13: vpc[0].subnet[0].ipv4_cidr: the VPC has no IPv4 block: give it ipv4_cidr first",
-            "network.toml:10:37: vpc[0].security_group[0].ingress[0].ports: only tcp and udp have ports, and the rule's protocol is all",
-            "network.toml:10:42: vpc[0].security_group[0].ingress[1]: a rule needs a peer: cidr or security_group",
+            "network.toml:10:37: vpc[0].security_group[0].ingress[0].ports: ports are for tcp and udp, and the rule's protocol is all",
+            "network.toml:10:42: vpc[0].security_group[0].ingress[1]: a rule needs a peer: cidr, security_group or prefix_list",
             "network.toml:10:52: vpc[0].security_group[0].ingress[1].ports: `x` is not a port range: expected `443` or `8000-8080`, 0 to 65535",
         ],
     );

@@ -51,12 +51,21 @@ fn the_example_is_valid_and_uses_every_field() {
         "ports",
         "cidr",
         "security_group",
+        "prefix_list",
+        "entries",
+        "icmp_type",
+        "icmp_code",
     ] {
         assert!(text.lines().any(|line| line.starts_with(&format!("{field} = "))), "{field}");
     }
-    for header in
-        ["vpc", "vpc.subnet", "vpc.security_group", "vpc.security_group.ingress", "vpc.security_group.egress"]
-    {
+    for header in [
+        "vpc",
+        "vpc.subnet",
+        "vpc.prefix_list",
+        "vpc.security_group",
+        "vpc.security_group.ingress",
+        "vpc.security_group.egress",
+    ] {
         assert!(text.contains(&format!("[[{header}]]")), "{header}");
     }
 }
@@ -83,11 +92,7 @@ fn a_group_without_egress_lets_everything_out_and_an_empty_one_nothing() {
     );
     let spec = parse(&text);
     let [open, shut] = &spec.vpcs()[0].security_groups[..] else { panic!("{spec:?}") };
-    let to_anywhere = |cidr: PeerSpec| RuleSpec { protocol: Protocol::All, ports: None, peer: cidr };
-    let anywhere = [
-        to_anywhere(PeerSpec::Ipv4("0.0.0.0/0".parse().unwrap())),
-        to_anywhere(PeerSpec::Ipv6("::/0".parse().unwrap())),
-    ];
+    let anywhere: [RuleSpec; 2] = ["all:0.0.0.0/0", "all:::/0"].map(|text| text.parse().unwrap());
     assert_eq!(open.egress, anywhere);
     assert!(open.ingress.is_empty() && shut.ingress.is_empty() && shut.egress.is_empty());
 }
@@ -108,6 +113,39 @@ fn rules_take_numbers_and_texts_and_any_declared_group() {
     assert_eq!(ingress[2].protocol, Protocol::UDP);
     assert_eq!(ingress[2].ports.unwrap().to_string(), "8000-8080");
     assert_eq!(ingress[2].peer, PeerSpec::SecurityGroup(name("default")));
+}
+
+#[test]
+fn rules_name_icmp_messages_and_prefix_lists() {
+    let text = format!(
+        "{VPC}[[vpc.security_group]]\nname = 'web'\n\
+         ingress = [{{protocol = 'icmp', icmp_type = 8, icmp_code = 0, cidr = '0.0.0.0/0'}},\n\
+         {{protocol = 58, icmp_type = 'packet-too-big', prefix_list = 'corporate'}},\n\
+         {{protocol = 'icmp', icmp_type = '0x08', cidr = '::/0'}}, {{protocol = 'icmp', prefix_list = 'none'}}]\n\
+         [[vpc.prefix_list]]\nname = 'corporate'\nentries = ['10.0.0.0/8', 'fd00::/8', '10.1.0.0/16']\n\
+         [[vpc.prefix_list]]\nname = 'none'\nentries = []\n"
+    );
+    let error = NetworkSpec::parse(&text, "network.toml").unwrap_err();
+    assert_eq!(error.problems().len(), 1, "a text is decimal: {error}");
+    let spec = parse(&text.replace("'0x08'", "0x08"));
+    let [vpc] = spec.vpcs() else { panic!("{spec:?}") };
+    let rules: Vec<String> = vpc.security_groups[0].ingress.iter().map(ToString::to_string).collect();
+    assert_eq!(rules, ["icmp:8/0:0.0.0.0/0", "icmpv6:2:pl=corporate", "icmp:8:::/0", "icmp:all:pl=none"]);
+    let entries: Vec<String> = vpc.prefix_lists[0].entries.iter().map(ToString::to_string).collect();
+    assert_eq!(entries, ["10.0.0.0/8", "fd00::/8", "10.1.0.0/16"]);
+    assert!(vpc.prefix_lists[1].entries.is_empty());
+}
+
+#[test]
+fn peers_may_be_identifiers_which_only_applying_can_tell() {
+    let text = format!(
+        "{VPC}[[vpc.security_group]]\nname = 'web'\n\
+         ingress = [{{security_group = 'sg-0123456789abcdef0'}}, {{prefix_list = 'pl-0123456789abcdef0'}}]\n"
+    );
+    let spec = parse(&text);
+    let ingress = &spec.vpcs()[0].security_groups[0].ingress;
+    assert_eq!(ingress[0].peer, PeerSpec::SecurityGroup(name("sg-0123456789abcdef0")));
+    assert_eq!(ingress[1].peer, PeerSpec::PrefixList(name("pl-0123456789abcdef0")));
 }
 
 #[test]

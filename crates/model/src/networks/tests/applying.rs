@@ -93,19 +93,34 @@ fn a_declared_groups_rules_are_replaced() {
     let group = |body: &str| format!("{vpc}[[vpc.security_group]]\nname = 'web'\n{body}");
     changed(
         &group("ingress = [{cidr = '::/0'}, {cidr = '0.0.0.0/0'}, {security_group = 'default'}]\n"),
-        &["~ security-group web of vpc blue: 2 ingress rules → 3"],
+        &[
+            "~ security-group web of vpc blue: - ingress tcp:443:0.0.0.0/0",
+            "~ security-group web of vpc blue: - ingress all:sg=web",
+            "~ security-group web of vpc blue: + ingress all:::/0",
+            "~ security-group web of vpc blue: + ingress all:0.0.0.0/0",
+            "~ security-group web of vpc blue: + ingress all:sg=default",
+        ],
     );
     changed(
-        &group("ingress = [{cidr = '::/0'}, {cidr = '0.0.0.0/0'}]\negress = [{cidr = '::/0'}]\n"),
-        &["~ security-group web of vpc blue: 2 ingress rules changed, 2 egress rules → 1"],
+        &group("ingress = [{security_group = 'web'}, {cidr = '0.0.0.0/0'}]\negress = [{cidr = '::/0'}]\n"),
+        &[
+            "~ security-group web of vpc blue: - ingress tcp:443:0.0.0.0/0",
+            "~ security-group web of vpc blue: + ingress all:0.0.0.0/0",
+            "~ security-group web of vpc blue: - egress all:0.0.0.0/0",
+        ],
     );
     changed(
         &group("egress = []\n"),
-        &["~ security-group web of vpc blue: 2 ingress rules → 0, 2 egress rules → 0"],
+        &[
+            "~ security-group web of vpc blue: - ingress tcp:443:0.0.0.0/0",
+            "~ security-group web of vpc blue: - ingress all:sg=web",
+            "~ security-group web of vpc blue: - egress all:0.0.0.0/0",
+            "~ security-group web of vpc blue: - egress all:::/0",
+        ],
     );
     changed(
         &format!("{vpc}[[vpc.security_group]]\nname = 'default'\n"),
-        &["~ security-group default of vpc blue: 1 ingress rule → 0"],
+        &["~ security-group default of vpc blue: - ingress all:sg=default"],
     );
 }
 
@@ -123,6 +138,84 @@ fn rules_refer_to_groups_in_any_order() {
     let blue = networks.vpc("blue").unwrap();
     let [app, front] = ["app", "front"].map(|name| blue.security_group(name).unwrap());
     assert_eq!(app.ingress[0].peer, Peer::SecurityGroup(front.id));
+}
+
+#[test]
+fn rules_in_another_order_are_the_same() {
+    let text = FILE.replace(
+        "ingress = [{ protocol = \"tcp\", ports = 443, cidr = \"0.0.0.0/0\" }, { security_group = \"web\" }]",
+        "ingress = [{ security_group = \"web\" }, { protocol = \"tcp\", ports = 443, cidr = \"0.0.0.0/0\" }]",
+    );
+    assert_ne!(text, FILE);
+    let before = networks();
+    assert_eq!(before.apply(&spec(&text)).unwrap(), (before, vec![]));
+}
+
+/// VPC blue with a prefix list of these entries, and a group whose rule refers to it.
+fn with_list(entries: &str) -> String {
+    format!(
+        "[[vpc]]\nname = 'blue'\nipv4_cidr = '10.0.0.0/16'\n\
+         [[vpc.prefix_list]]\nname = 'corporate'\nentries = [{entries}]\n\
+         [[vpc.security_group]]\nname = 'db'\ningress = [{{protocol = 'tcp', ports = 5432, prefix_list = 'corporate'}}]\n"
+    )
+}
+
+#[test]
+fn prefix_lists_are_added_and_their_entries_replaced() {
+    let networks = changed(
+        &with_list("'10.8.0.0/16', 'fd00::/8'"),
+        &[
+            "+ prefix-list corporate (pl-…) of vpc blue: 2 entries",
+            "+ security-group db (sg-…) of vpc blue: 1 ingress rule, 2 egress rules",
+        ],
+    );
+    let blue = networks.vpc("blue").unwrap();
+    let list = blue.prefix_list("corporate").unwrap();
+    assert_eq!(blue.security_group("db").unwrap().ingress[0].peer, Peer::PrefixList(list.id));
+
+    let (after, changes) = networks.apply(&spec(&with_list("'fd00::/8', '10.9.0.0/16'"))).unwrap();
+    assert_eq!(
+        shown(&changes),
+        [
+            "~ prefix-list corporate of vpc blue: - 10.8.0.0/16",
+            "~ prefix-list corporate of vpc blue: + 10.9.0.0/16"
+        ]
+    );
+    assert!(changes.iter().all(|change| change.object == Object::PrefixList(list.id)));
+    assert_eq!(after.prefix_list("corporate").unwrap().1.id, list.id);
+    let reordered = spec(&with_list("'10.9.0.0/16', 'fd00::/8'"));
+    assert_eq!(after.apply(&reordered).unwrap(), (after.clone(), vec![]));
+
+    let many: Vec<String> = (0..30).map(|number| format!("'10.{number}.0.0/16'")).collect();
+    let (_, changes) = after.apply(&spec(&with_list(&many.join(",")))).unwrap();
+    assert_eq!(shown(&changes), ["~ prefix-list corporate of vpc blue: 1 removed, 29 added, 30 now"]);
+}
+
+#[test]
+fn a_peer_by_identifier_is_of_the_rules_own_vpc() {
+    let before = networks();
+    let [own, other] = ["blue/default", "red/default"].map(|name| before.security_group(name).unwrap().1.id);
+    let file = |peer: &str| {
+        let text =
+            "[[vpc]]\nname = 'blue'\nipv4_cidr = '10.0.0.0/16'\n[[vpc.security_group]]\nname = 'web'\n";
+        spec(&format!("{text}ingress = [{{protocol = 'udp', {peer}}}]\n"))
+    };
+    let (after, _) = before.apply(&file(&format!("security_group = '{own}'"))).unwrap();
+    assert_eq!(after.security_group("web").unwrap().1.ingress[0].peer, Peer::SecurityGroup(own));
+    let error = before.apply(&file(&format!("security_group = '{other}'"))).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "security-group web of vpc blue: ingress rule udp:all:sg={other}: there is no security group `{other}` in \
+             vpc blue: vpc red has one, but a rule's peer is of the rule's own VPC"
+        )
+    );
+    let error = before.apply(&file("prefix_list = 'pl-00000000000000000'")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "security-group web of vpc blue: ingress rule udp:all:pl=pl-00000000000000000: there is no prefix list \
+         `pl-00000000000000000` in vpc blue"
+    );
 }
 
 #[test]

@@ -75,6 +75,33 @@ fn a_security_group_is_found_in_its_vpc_and_on_the_host() {
 }
 
 #[test]
+fn a_prefix_list_is_found_in_its_vpc_and_on_the_host() {
+    let text = "[[vpc]]\nname = 'blue'\nipv4_cidr = '10.0.0.0/16'\n\
+                [[vpc.prefix_list]]\nname = 'corporate'\nentries = []\n";
+    let (networks, _) = networks().apply(&super::spec(text)).unwrap();
+    let blue = networks.vpc("blue").unwrap();
+    let list = blue.prefix_list("corporate").unwrap();
+    assert_eq!(blue.prefix_list_by_id(list.id), Some(list));
+    for text in ["corporate", "blue/corporate", &list.id.to_string()] {
+        assert_eq!(networks.prefix_list(text), Ok((blue, list)), "{text}");
+    }
+    assert_eq!(networks.prefix_list_by_id(list.id), Some((blue, list)));
+    assert_eq!(
+        networks.prefix_list("red/corporate").unwrap_err().to_string(),
+        "there is no prefix list `red/corporate`; there is none yet"
+    );
+}
+
+#[test]
+fn what_was_stored_before_there_were_prefix_lists_is_read() {
+    let networks = networks();
+    let stored = serde_json::to_string(&networks).unwrap();
+    let older = stored.replace(",\"prefix_lists\":[]", "");
+    assert_ne!(older, stored);
+    assert_eq!(serde_json::from_str::<Networks>(&older).unwrap(), networks);
+}
+
+#[test]
 fn a_name_that_looks_like_an_identifier_is_found_too() {
     let text = "[[vpc]]\nname = 'vpc-00000000000000000'\nipv4_cidr = '10.0.0.0/16'\n";
     let (networks, _) = Networks::default().apply(&super::spec(text)).unwrap();

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use crate::network_file::samples::{render, spec};
 use crate::{
-    DEFAULT_SECURITY_GROUP, NetworkSpec, Networks, Peer, PeerSpec, Rule, RuleSpec, SecurityGroup,
-    SecurityGroupSpec, Subnet, SubnetSpec, Vpc, VpcSpec,
+    Cidr, DEFAULT_SECURITY_GROUP, ListUpdate, NetworkSpec, Networks, Peer, PeerSpec, PrefixList,
+    PrefixListSpec, Rule, RuleSpec, SecurityGroup, SecurityGroupSpec, Subnet, SubnetSpec, Vpc, VpcSpec,
 };
 
 /// The spec that declares the networks, from what was stored.
@@ -16,12 +16,14 @@ fn declare(networks: &Networks) -> NetworkSpec {
         let rule = |rule: &Rule| RuleSpec {
             protocol: rule.protocol,
             ports: rule.ports,
+            icmp: rule.icmp,
             peer: match rule.peer {
-                Peer::Ipv4(cidr) => PeerSpec::Ipv4(cidr),
-                Peer::Ipv6(cidr) => PeerSpec::Ipv6(cidr),
+                Peer::Ipv4(cidr) => PeerSpec::Cidr(Cidr::Ipv4(cidr)),
+                Peer::Ipv6(cidr) => PeerSpec::Cidr(Cidr::Ipv6(cidr)),
                 Peer::SecurityGroup(id) => {
                     PeerSpec::SecurityGroup(vpc.security_group_by_id(id).unwrap().name.clone())
                 }
+                Peer::PrefixList(id) => PeerSpec::PrefixList(vpc.prefix_list_by_id(id).unwrap().name.clone()),
             },
         };
         rules.iter().map(rule).collect()
@@ -32,6 +34,8 @@ fn declare(networks: &Networks) -> NetworkSpec {
         ipv4_cidr: subnet.ipv4_cidr,
         ipv6_cidr: subnet.ipv6_cidr,
     };
+    let prefix_list =
+        |list: &PrefixList| PrefixListSpec { name: list.name.clone(), entries: list.entries.clone() };
     let group = |vpc: &Vpc, group: &SecurityGroup| SecurityGroupSpec {
         name: group.name.clone(),
         ingress: rules(vpc, &group.ingress),
@@ -45,6 +49,7 @@ fn declare(networks: &Networks) -> NetworkSpec {
         domain: vpc.domain.clone(),
         dns_servers: vpc.dns_servers.clone(),
         subnets: vpc.subnets.iter().map(subnet).collect(),
+        prefix_lists: vpc.prefix_lists.iter().map(prefix_list).collect(),
         security_groups: vpc.security_groups.iter().map(|known| group(vpc, known)).collect(),
     };
     NetworkSpec { vpcs: networks.vpcs().iter().map(vpc).collect() }
@@ -59,11 +64,16 @@ fn check(networks: &Networks) {
         for subnet in &vpc.subnets {
             assert!(ids.insert(subnet.id.to_string()));
         }
+        for list in &vpc.prefix_lists {
+            assert!(ids.insert(list.id.to_string()));
+        }
         for group in &vpc.security_groups {
             assert!(ids.insert(group.id.to_string()));
             for rule in group.ingress.iter().chain(&group.egress) {
-                if let Peer::SecurityGroup(id) = rule.peer {
-                    assert!(vpc.security_group_by_id(id).is_some());
+                match rule.peer {
+                    Peer::SecurityGroup(id) => assert!(vpc.security_group_by_id(id).is_some()),
+                    Peer::PrefixList(id) => assert!(vpc.prefix_list_by_id(id).is_some()),
+                    Peer::Ipv4(_) | Peer::Ipv6(_) => {}
                 }
             }
         }
@@ -122,6 +132,30 @@ proptest! {
         {
             check(&after);
         }
+    }
+
+    #[test]
+    fn the_text_that_shows_a_rule_removes_it(spec in spec(), at in any::<prop::sample::Index>()) {
+        let (networks, _) = Networks::default().apply(&spec).unwrap();
+        let groups = || networks.vpcs().iter().flat_map(|vpc| vpc.security_groups.iter().map(move |group| (vpc, group)));
+        if groups().count() == 0 {
+            return Ok(());
+        }
+        let (vpc, group) = groups().nth(at.index(groups().count())).unwrap();
+        let mut unique: Vec<RuleSpec> = Vec::new();
+        for rule in &group.egress {
+            let rule = vpc.rule_text(rule).parse().unwrap();
+            if !unique.contains(&rule) {
+                unique.push(rule);
+            }
+        }
+        let update = ListUpdate { clear: false, remove: unique, add: Vec::new() };
+        let (after, changes) = networks.update_security_group(group.id, &ListUpdate::default(), &update).unwrap();
+        check(&after);
+        let (_, emptied) = after.security_group_by_id(group.id).unwrap();
+        prop_assert!(emptied.egress.is_empty());
+        prop_assert_eq!(&emptied.ingress, &group.ingress);
+        prop_assert_eq!(changes.len(), group.egress.len());
     }
 
     #[test]

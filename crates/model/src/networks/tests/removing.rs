@@ -59,6 +59,28 @@ fn a_group_that_others_refer_to_stays() {
 }
 
 #[test]
+fn a_prefix_list_goes_when_no_rule_refers_to_it() {
+    let list = "[[vpc]]\nname = 'blue'\nipv4_cidr = '10.0.0.0/16'\n\
+                [[vpc.prefix_list]]\nname = 'corporate'\nentries = ['10.8.0.0/16']\n";
+    let text =
+        format!("{list}[[vpc.security_group]]\nname = 'db'\negress = [{{prefix_list = 'corporate'}}]\n");
+    let (networks, _) = networks().apply(&spec(&text)).unwrap();
+    let id = networks.prefix_list("corporate").unwrap().1.id;
+    assert_eq!(
+        networks.remove_prefix_list(id).unwrap_err().to_string(),
+        format!("prefix list corporate ({id}) can't be removed: rules of db refer to it; change those first")
+    );
+    let (networks, _) = networks.remove_security_group(networks.security_group("db").unwrap().1.id).unwrap();
+    let (networks, change) = networks.remove_prefix_list(id).unwrap();
+    assert_eq!(shown(&[change]), ["- prefix-list corporate (pl-…) of vpc blue: 1 entry"]);
+    assert!(networks.prefix_list("corporate").is_err());
+    assert_eq!(
+        networks.remove_prefix_list(id).unwrap_err().to_string(),
+        format!("there is no prefix list {id}")
+    );
+}
+
+#[test]
 fn the_default_group_stays() {
     let networks = networks();
     let id = networks.security_group("red/default").unwrap().1.id;

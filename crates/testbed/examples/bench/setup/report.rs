@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::contender::Contender;
-use crate::measure::{Burst, Times, quantile};
+use super::contender::Contender;
+use super::measure::{Burst, Times, quantile};
 
 /// Medians and 99th percentiles, with each median's ratio to enid's and the floor's.
 pub(crate) fn latency(title: &str, contenders: &[&dyn Contender], times: &[Times]) {

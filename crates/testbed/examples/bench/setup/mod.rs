@@ -2,24 +2,26 @@
 
 mod contender;
 mod enid;
+mod floor;
 mod measure;
-mod peers;
+mod plugins;
 mod report;
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
-use enid_testbed::floor;
+use clap::Args;
+use enid_testbed::floor::enter_namespace;
 
-use crate::contender::Contender;
-use crate::enid::EnidHost;
-use crate::measure::{create_by, delete_by, latency};
-use crate::peers::{FloorHost, Plugin};
+use self::contender::Contender;
+use self::enid::EnidHost;
+use self::floor::FloorHost;
+use self::measure::{create_by, delete_by, latency};
+use self::plugins::Plugin;
 
 /// Measures, in one run: enid, the CNI plugins ptp and bridge, netavark, and the floor. Root only.
-#[derive(Parser)]
-struct Arguments {
+#[derive(Args)]
+pub(crate) struct Arguments {
     /// An empty folder to work in. For the daemon it holds enid.toml, and run/ on a tmpfs.
     #[arg(long)]
     work: PathBuf,
@@ -42,8 +44,7 @@ const RESIDENT: u32 = 0;
 /// How many callers ask at once.
 const CALLERS: u32 = 4;
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let work = &arguments.work;
     let enid = arguments.enid.as_deref().map(|program| EnidHost::start(program, work)).transpose()?;
     let floor = FloorHost::new(work)?;
@@ -58,7 +59,7 @@ fn main() -> Result<()> {
     let scaling = contenders.clone();
     contenders.extend([&ptp as &dyn Contender, &bridge, &netavark]);
     for contender in &contenders {
-        floor::enter_namespace(contender.host())?;
+        enter_namespace(contender.host())?;
         contender.caller()?.create(RESIDENT).with_context(|| contender.name())?;
     }
     let resident = enid.as_ref().map(EnidHost::resident).transpose()?;
@@ -69,7 +70,7 @@ fn main() -> Result<()> {
     let first = arguments.rounds + 1;
     report::throughput_header(arguments.burst);
     for contender in &scaling {
-        floor::enter_namespace(contender.host())?;
+        enter_namespace(contender.host())?;
         let by_one = create_by(*contender, 1, first, arguments.burst)?;
         delete_by(*contender, CALLERS, first, arguments.burst)?;
         let by_many = create_by(*contender, CALLERS, first, arguments.burst)?;
@@ -79,7 +80,7 @@ fn main() -> Result<()> {
 
     let crowd = first + arguments.burst;
     for contender in &scaling {
-        floor::enter_namespace(contender.host())?;
+        enter_namespace(contender.host())?;
         create_by(*contender, 1, crowd, arguments.crowd)?;
     }
     let crowded_resident = enid.as_ref().map(EnidHost::resident).transpose()?;
@@ -91,12 +92,12 @@ fn main() -> Result<()> {
     }
 
     for contender in &scaling {
-        floor::enter_namespace(contender.host())?;
+        enter_namespace(contender.host())?;
         // Many at once, which the kernel does in batches; one after another would take a quarter of a minute.
         delete_by(*contender, arguments.burst, crowd, arguments.crowd)?;
     }
     for contender in &contenders {
-        floor::enter_namespace(contender.host())?;
+        enter_namespace(contender.host())?;
         contender.caller()?.delete(RESIDENT)?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use enid_testbed::floor;
 
 /// A way to give tasks network interfaces, with a host namespace of its own.
@@ -36,18 +36,6 @@ pub(crate) trait Caller {
     fn create(&mut self, task: u32) -> Result<()>;
     /// Returns when the caller has its answer; the device may go later.
     fn delete(&mut self, task: u32) -> Result<()>;
-}
-
-/// Makes an empty network namespace to be somebody's host.
-pub(crate) fn new_host() -> Result<OwnedFd> {
-    // On a thread that ends with it: no later work runs where it should not.
-    let host = thread::spawn(|| -> Result<OwnedFd> {
-        let path = std::env::temp_dir().join(format!("bench-setup-host-{}", std::process::id()));
-        let host = floor::make_namespace(&path)?;
-        floor::remove_namespace(&path)?;
-        Ok(host)
-    });
-    host.join().unwrap_or_else(|_| Err(anyhow!("the thread that makes a host ended early")))
 }
 
 /// How many host ends the contender has now. The calling thread is in the contender's host afterwards.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use enid_testbed::floor;
 
-use crate::contender::{Caller, Contender, count_devices, wait_for_devices};
+use super::contender::{Caller, Contender, count_devices, wait_for_devices};
 
 /// Time for the kernel's own work behind a deletion (RCU, namespaces being dismantled), so that one contender's
 /// leavings are not counted against the next.

@@ -1,0 +1,75 @@
+//! How many flow entries each ENI has: those that programs made, less those that are deleted.
+//!
+//! An ENI may have a limit of its own, which programs hold against the difference of the two; so each deletion is counted,
+//! by user space alone.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+use enid_abi::{EniState, FlowKey, slot_of};
+use enid_model::EniNumber;
+
+use crate::Datapath;
+use crate::error::DatapathError;
+
+impl Datapath {
+    /// How many flow entries an ENI has; none if no slot is its own.
+    pub fn flow_entries(&self, number: EniNumber) -> Result<u64, DatapathError> {
+        let slot = slot_of(number.get(), self.eni_mask);
+        if !self.enis.get(&slot)?.unwrap_or_default().holds(number.get()) {
+            return Ok(0);
+        }
+        // In this order, so that what is made in between does not make it less than nothing.
+        let deleted = self.flows_deleted.get(&slot)?.unwrap_or_default();
+        let made = self.flow_counts.get(&slot)?.unwrap_or_default().made;
+        Ok(made.saturating_sub(deleted))
+    }
+
+    /// Deletes flow entries; those that are gone already are passed over.
+    ///
+    /// Nothing is lost if the entries are [expired](crate::FlowReading::expired), or their ENI or their target was closed
+    /// or removed before the last [`Datapath::wait_for_programs`]: no program adds to them any more. Were another entry
+    /// deleted, packets could be in no record, and the ledgers would not close.
+    pub fn delete_flows(&self, keys: &[FlowKey]) -> Result<(), DatapathError> {
+        let mut deleted: HashMap<u32, u64> = HashMap::new();
+        let outcome = self.flows.remove_all(keys, &mut |key| *deleted.entry(key.eni).or_default() += 1);
+        let _one_at_a_time = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for (number, count) in deleted {
+            let slot = slot_of(number, self.eni_mask);
+            // The slot may be another's by now.
+            if self.enis.get(&slot)?.unwrap_or_default().holds(number) {
+                let before = self.flows_deleted.get(&slot)?.unwrap_or_default();
+                self.flows_deleted.set(&slot, &(before + count))?;
+            }
+        }
+        outcome
+    }
+
+    /// Counts the entries of each ENI anew: an earlier daemon may have ended after it deleted some and before it counted
+    /// them. An ENI that is making entries right now is passed over, as its count would be off by those.
+    pub fn recount_flows(&self) -> Result<(), DatapathError> {
+        let _one_at_a_time = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made: HashMap<u32, u64> = HashMap::new();
+        for slot in 0..=self.eni_mask {
+            let eni = self.enis.get(&slot)?.unwrap_or_default();
+            if eni.state != EniState::Unused as u32 {
+                made.insert(eni.number, self.flow_counts.get(&slot)?.unwrap_or_default().made);
+            }
+        }
+        // What is counted as made is there from here on.
+        self.wait_for_programs()?;
+        let mut present: HashMap<u32, u64> = HashMap::new();
+        self.flows.for_each(&mut |key, _| *present.entry(key.eni).or_default() += 1)?;
+        // And what is there is counted as made.
+        self.wait_for_programs()?;
+        for (number, made) in made {
+            let slot = slot_of(number, self.eni_mask);
+            let deleted = made.saturating_sub(present.get(&number).copied().unwrap_or_default());
+            let rests = self.flow_counts.get(&slot)?.unwrap_or_default().made == made;
+            if rests && self.flows_deleted.get(&slot)? != Some(deleted) {
+                self.flows_deleted.set(&slot, &deleted)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! Those who follow: each record, as it is written.
+
+use std::sync::{Arc, Mutex};
+
+use enid_flowlog::{FlowRecord, Format};
+use tokio::sync::broadcast;
+
+use crate::lock;
+
+/// How many lines a follower may lag behind before it misses some.
+const BACKLOG: usize = 4096;
+
+/// Whoever follows.
+#[derive(Debug)]
+pub(super) struct Followers {
+    /// None when the daemon stops.
+    sender: Mutex<Option<broadcast::Sender<Arc<str>>>>,
+}
+
+impl Followers {
+    pub(super) fn new() -> Self {
+        Self { sender: Mutex::new(Some(broadcast::Sender::new(BACKLOG))) }
+    }
+
+    /// Each line of complete records, from now on.
+    pub(super) fn follow(&self) -> broadcast::Receiver<Arc<str>> {
+        match &*lock(&self.sender) {
+            Some(sender) => sender.subscribe(),
+            // Whose end is there already.
+            None => broadcast::Sender::new(1).subscribe(),
+        }
+    }
+
+    /// Ends the streams of all who follow, and of those who come later: a server that stops waits for them.
+    pub(super) fn dismiss(&self) {
+        lock(&self.sender).take();
+    }
+
+    pub(super) fn send(&self, records: &[FlowRecord]) {
+        let sender = lock(&self.sender).clone();
+        let Some(sender) = sender.filter(|sender| sender.receiver_count() > 0) else { return };
+        let format = Format::complete();
+        for record in records {
+            let mut line = String::new();
+            format.render(record, &mut line);
+            // There may be no follower left by now.
+            let _ = sender.send(line.into());
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What was exported, in a file under the run directory, for the next daemon.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use enid_datapath::{Count, FlowKey, Interval, RefusalKey};
+use serde::{Deserialize, Serialize};
+
+use super::exported::{Ending, Exported};
+use super::totals::Totals;
+use crate::EnidError;
+
+/// The first line, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    totals: HashMap<u32, Totals>,
+    batch: u64,
+    trimmed: bool,
+    ending_interval: u32,
+    ending_enis: Vec<u32>,
+    /// How many of the keys that follow are of entries that are about to be deleted; they come first, without counts.
+    ending_entries: usize,
+}
+
+/// An entry's key.
+const KEY_LENGTH: usize = 45;
+/// Packets and bytes of two windows.
+const COUNTS_LENGTH: usize = 2 * 16;
+
+impl Exported {
+    /// Reads what an earlier daemon saved. A file that is not whole, or of another version, is as none: it is better to
+    /// report a flow twice than to refuse to start.
+    pub(super) fn load(path: &Path) -> Result<Self, EnidError> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(EnidError::file("read", path)(error)),
+        };
+        let loaded = Self::decode(&bytes);
+        if loaded.is_none() {
+            tracing::warn!(path = %path.display(), "what was exported can't be read: flows may be reported twice");
+        }
+        Ok(loaded.unwrap_or_default())
+    }
+
+    /// Saves it, whole or not at all.
+    pub(super) fn save(&self, path: &Path) -> Result<(), EnidError> {
+        let next = path.with_extension("next");
+        fs::write(&next, self.encode()).map_err(EnidError::file("write", &next))?;
+        fs::rename(&next, path).map_err(EnidError::file("write", path))
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let head = Head {
+            totals: self.totals.clone(),
+            batch: self.batch,
+            trimmed: self.trimmed,
+            ending_interval: self.ending.interval.number(),
+            ending_enis: self.ending.enis.clone(),
+            ending_entries: self.ending.entries.len(),
+        };
+        let mut bytes = serde_json::to_vec(&head).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes.reserve(
+            self.ending.entries.len() * KEY_LENGTH + self.entries.len() * (KEY_LENGTH + COUNTS_LENGTH),
+        );
+        for key in &self.ending.entries {
+            encode_key(key, &mut bytes);
+        }
+        for (key, windows) in &self.entries {
+            encode_key(key, &mut bytes);
+            for count in windows {
+                bytes.extend_from_slice(&count.packets.to_le_bytes());
+                bytes.extend_from_slice(&count.bytes.to_le_bytes());
+            }
+        }
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let (line, rest) = bytes.split_at_checked(end)?;
+        let head: Head = serde_json::from_slice(line).ok()?;
+        let (ending, entries) =
+            rest.get(1..)?.split_at_checked(head.ending_entries.checked_mul(KEY_LENGTH)?)?;
+        let entries = entries.chunks_exact(KEY_LENGTH + COUNTS_LENGTH);
+        if !entries.remainder().is_empty() {
+            return None;
+        }
+        Some(Self {
+            entries: entries.map(decode_entry).collect::<Option<_>>()?,
+            totals: head.totals,
+            batch: head.batch,
+            trimmed: head.trimmed,
+            ending: Ending {
+                entries: ending
+                    .chunks_exact(KEY_LENGTH)
+                    .map(|mut key| decode_key(&mut key))
+                    .collect::<Option<_>>()?,
+                interval: Interval::new(head.ending_interval),
+                enis: head.ending_enis,
+            },
+        })
+    }
+}
+
+fn encode_key(key: &RefusalKey, bytes: &mut Vec<u8>) {
+    let RefusalKey { flow, reason, .. } = key;
+    bytes.extend_from_slice(&flow.source);
+    bytes.extend_from_slice(&flow.destination);
+    bytes.extend_from_slice(&flow.eni.to_le_bytes());
+    bytes.extend_from_slice(&flow.source_port.to_le_bytes());
+    bytes.extend_from_slice(&flow.destination_port.to_le_bytes());
+    bytes.extend_from_slice(&[flow.protocol, flow.direction, flow.family, flow.generation, *reason]);
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*taken)
+}
+
+fn decode_key(bytes: &mut &[u8]) -> Option<RefusalKey> {
+    let mut flow = FlowKey {
+        source: take(bytes)?,
+        destination: take(bytes)?,
+        eni: u32::from_le_bytes(take(bytes)?),
+        source_port: u16::from_le_bytes(take(bytes)?),
+        destination_port: u16::from_le_bytes(take(bytes)?),
+        ..FlowKey::default()
+    };
+    let reason;
+    [flow.protocol, flow.direction, flow.family, flow.generation, reason] = take(bytes)?;
+    Some(RefusalKey { flow, reason, ..RefusalKey::default() })
+}
+
+fn decode_entry(mut bytes: &[u8]) -> Option<(RefusalKey, [Count; 2])> {
+    let bytes = &mut bytes;
+    let key = decode_key(bytes)?;
+    let mut count =
+        || Some(Count { packets: u64::from_le_bytes(take(bytes)?), bytes: u64::from_le_bytes(take(bytes)?) });
+    Some((key, [count()?, count()?]))
+}
+
+#[cfg(test)]
+mod tests {
+    use enid_datapath::Reason;
+
+    use super::super::testing::{entry, number};
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_loaded_and_what_is_torn_is_not() {
+        let mut exported = Exported { batch: 7, ..Exported::default() };
+        for port in 0..100_u8 {
+            let mut flow = entry(u32::from(port), port.into());
+            flow.reason = Reason::from_number(port % 8);
+            let count = Count { packets: u64::from(port) + 1, bytes: 1 << port.min(63) };
+            exported.entries.insert(flow.entry(), [count, Count::default()]);
+            exported.totals.entry(flow.eni.get()).or_default().unrecorded = port.into();
+            if port % 3 == 0 {
+                exported.ending.entries.push(flow.entry());
+            }
+        }
+        exported.ending.interval = Interval::new(5);
+        exported.ending.enis.push(number(3).get());
+        let bytes = exported.encode();
+        assert_eq!(Exported::decode(&bytes).unwrap(), exported);
+        for length in [bytes.len() - 1, 10, 0] {
+            assert_eq!(Exported::decode(&bytes[..length]), None);
+        }
+        assert_eq!(Exported::decode(b"[{},false]\n"), None);
+    }
+
+    #[test]
+    fn it_survives_on_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("exported");
+        assert_eq!(Exported::load(&path).unwrap(), Exported::default());
+        let mut exported = Exported::default();
+        exported.entries.insert(RefusalKey::default(), [Count { packets: 1, bytes: 2 }; 2]);
+        exported.save(&path).unwrap();
+        assert_eq!(Exported::load(&path).unwrap(), exported);
+        fs::write(&path, "junk").unwrap();
+        assert_eq!(Exported::load(&path).unwrap(), Exported::default());
+    }
+}

@@ -1,0 +1,157 @@
+//! The daemon, as a child of the benchmark, and its clients.
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use enid_api::Client;
+use enid_api::v1::{
+    ApplyRequest, CreateTaskRequest, DeleteTaskRequest, FlushRequest, ListNetworksRequest, Task, Vpc,
+};
+use enid_testbed::floor;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::host::new_host;
+use crate::subject::Kind;
+use crate::traffic::End;
+
+/// A running daemon, in a host namespace of its own.
+pub(crate) struct Daemon {
+    host: OwnedFd,
+    process: Child,
+    socket: PathBuf,
+}
+
+impl Daemon {
+    /// Starts `program` with the configuration `enid.toml` of the working folder, `more` added to it and `name` to its
+    /// paths, so that there can be several: `scripts/bench-host` takes away what a daemon of that name leaves. The
+    /// calling thread must outlive the daemon and is in its host's namespace afterwards.
+    pub(crate) fn start(program: &Path, work: &Path, name: &str, more: &str) -> Result<Self> {
+        let configuration = work.join(format!("daemon-{name}.toml"));
+        let mut text = fs::read_to_string(work.join("enid.toml"))?;
+        text = text.replace("/netns\"", &format!("/netns/{name}\""));
+        text = text.replace("/bpf/enid\"", &format!("/bpf/enid/{name}\""));
+        fs::write(&configuration, text + more)?;
+        let host = new_host()?;
+        floor::enter_namespace(&host)?;
+        let log = work.join(format!("{name}.log"));
+        let run = work.join("run").join(name);
+        let process = Command::new("setpriv")
+            // However the benchmark ends, so does the daemon.
+            .args(["--pdeathsig", "TERM"])
+            .arg(program)
+            .arg("serve")
+            .arg("--config")
+            .arg(configuration)
+            .arg("--run-dir")
+            .arg(&run)
+            .arg("--state-dir")
+            .arg(work.join("state").join(name))
+            .stdout(File::create(&log)?)
+            .stderr(File::options().append(true).open(&log)?)
+            .spawn()
+            .context("start enid serve")?;
+        let mut daemon = Self { host, process, socket: run.join("enid.sock") };
+        let start = Instant::now();
+        loop {
+            match daemon.networks() {
+                Ok(_) => return Ok(daemon),
+                Err(_)
+                    if daemon.process.try_wait()?.is_none() && start.elapsed() < Duration::from_secs(20) =>
+                {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                Err(error) => bail!("enid serve does not answer: {error:#}\n{}", fs::read_to_string(&log)?),
+            }
+        }
+    }
+
+    /// The namespace that it takes for the machine's.
+    pub(crate) fn host(&self) -> &OwnedFd {
+        &self.host
+    }
+
+    /// The daemon's resident memory, in bytes.
+    pub(crate) fn resident(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let kibibytes: u64 = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
+            .context("/proc/PID/status has no VmRSS")?
+            .parse()?;
+        Ok(kibibytes * 1024)
+    }
+
+    /// Every VPC that it has.
+    pub(crate) fn networks(&self) -> Result<Vec<Vpc>> {
+        self.session()?.networks()
+    }
+
+    /// Connects to it.
+    pub(crate) fn session(&self) -> Result<Session> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let client = runtime.block_on(Client::connect(&self.socket))?;
+        Ok(Session { runtime, client })
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // A daemon that is gone already is what is wanted.
+        let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
+        let _ = self.process.wait();
+    }
+}
+
+/// A client with a connection of its own, driven by the thread that waits for the answer.
+pub(crate) struct Session {
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Session {
+    /// Every VPC.
+    pub(crate) fn networks(&self) -> Result<Vec<Vpc>> {
+        Ok(self.runtime.block_on(self.client.networks().list(ListNetworksRequest {}))?.into_inner().vpcs)
+    }
+
+    /// Declares what a network file says.
+    pub(crate) fn apply(&self, source: &str) -> Result<()> {
+        let request =
+            ApplyRequest { source: source.to_owned(), file_name: "bench.toml".to_owned(), dry_run: false };
+        self.runtime.block_on(self.client.networks().apply(request)).context("declare a network")?;
+        Ok(())
+    }
+
+    /// Creates a task.
+    pub(crate) fn create(&self, request: CreateTaskRequest) -> Result<Task> {
+        let name = request.name.clone();
+        let answer = self.runtime.block_on(self.client.tasks().create(request));
+        Ok(answer.with_context(|| format!("create the task {name}"))?.into_inner())
+    }
+
+    /// Deletes a task.
+    pub(crate) fn delete(&self, name: String) -> Result<()> {
+        self.runtime.block_on(self.client.tasks().delete(DeleteTaskRequest { name }))?;
+        Ok(())
+    }
+
+    /// Closes the aggregation interval. Returns how many records it had.
+    pub(crate) fn flush(&self) -> Result<u64> {
+        Ok(self.runtime.block_on(self.client.flows().flush(FlushRequest {}))?.into_inner().records)
+    }
+}
+
+/// The end that is a task.
+pub(crate) fn task_end(task: &Task, kind: Kind) -> Result<End> {
+    let eni = task.eni.iter();
+    let texts = eni.flat_map(|eni| eni.ipv4.iter().chain(&eni.ipv6));
+    let addresses = texts.filter_map(|text| text.split('/').next()?.parse().ok());
+    let namespace = File::open(&task.netns).with_context(|| format!("open {}", task.netns))?;
+    Ok(End { namespace: namespace.into(), address: kind.address(addresses)? })
+}
