@@ -187,6 +187,10 @@ fn task_side(eni: &Eni, subnet: &Subnet) -> Vec<Request> {
     if let Some(address) = eni.addresses.ipv6 {
         gateway(Subnet::IPV6_GATEWAY.into(), Ipv6Addr::UNSPECIFIED.into(), &mut requests);
         requests.push(Request::Address { index, address: address.into(), prefix: 128 });
+        // The kernel takes the address in by itself, but in a queue of its own (addrconf), under the lock that these
+        // requests need: until then it drops what comes for it.
+        let kind = RouteKind::Local(index);
+        routes.push(Request::Route { destination: address.into(), prefix: 128, kind, source: None });
     }
     requests.push(Request::Up { index });
     requests.extend(routes);

@@ -50,7 +50,7 @@ pub(crate) struct Explanation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
     /// What, in the words of the protocol.
-    pub(crate) step: &'static str,
+    pub(crate) what: &'static str,
     /// With what outcome, in the words of the protocol.
     pub(crate) outcome: &'static str,
     /// The ENI that is asked, or that a route leads to.
@@ -292,7 +292,7 @@ impl Walk<'_> {
 
     fn add(&mut self, step: &'static str, outcome: &'static str, task: Option<&TaskRecord>, detail: String) {
         self.steps.push(Step {
-            step,
+            what: step,
             outcome,
             eni: task.map(|record| Box::new(record.task.eni.clone())),
             task: task.map(|record| record.task.name.clone()),

@@ -71,6 +71,8 @@ pub enum RouteKind {
     Device(u32),
     /// Sends them out of this device to a gateway, which is on it whether a route says so or not.
     Gateway(u32, IpAddr),
+    /// Takes them in as the namespace's own, which come from this device.
+    Local(u32),
     /// Refuses them with an error to the sender.
     Unreachable,
     /// The same, beside any other route to the destination, which comes before it.
@@ -281,6 +283,12 @@ fn route(destination: IpAddr, prefix: u8, kind: RouteKind, source: Option<IpAddr
             message.header.flags = RouteFlags::Onlink;
             message.attributes.push(RouteAttribute::Oif(index));
             message.attributes.push(RouteAttribute::Gateway(route_address(gateway)));
+        }
+        RouteKind::Local(index) => {
+            message.header.table = libc::RT_TABLE_LOCAL;
+            message.header.kind = RouteType::Local;
+            message.header.scope = RouteScope::Host;
+            message.attributes.push(RouteAttribute::Oif(index));
         }
         RouteKind::Unreachable => message.header.kind = RouteType::Unreachable,
         RouteKind::LastResort => {

@@ -12,11 +12,11 @@ use enid_testbed::{Host, new_task};
 use crate::ledger::assert_closed;
 use crate::networks::{host, inside, ipv4, ipv6, router, vpc};
 
-const HOST: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
-const OUTSIDE: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
+pub(crate) const HOST: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+pub(crate) const OUTSIDE: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
 
 /// A namespace that the host reaches by its default route.
-fn outside(host: &Host) -> Namespace {
+pub(crate) fn outside(host: &Host) -> Namespace {
     let path = host.folder().join("outside");
     let outside = namespace::create(&path);
     let path = path.display().to_string();

@@ -103,7 +103,7 @@ fn step(step: Step) -> ExplainStep {
         None => (None, None, None),
     };
     ExplainStep {
-        step: step.step.to_owned(),
+        step: step.what.to_owned(),
         outcome: step.outcome.to_owned(),
         eni_id: step.eni.map(|eni| eni.id.to_string()),
         task: step.task.map(|task| task.to_string()),
