@@ -21,6 +21,7 @@ mod from_eni;
 mod icmp;
 mod ipv4;
 mod ipv6;
+mod judge;
 mod maps;
 mod now;
 mod outcome;

@@ -8,8 +8,10 @@ use aya_ebpf::btf_maps::PerCpuArray;
 use aya_ebpf::macros::btf_map;
 use enid_abi::{Count, FlowKey, FlowValue, PolicyPacket, RefusalKey, RefusalValue};
 
+use crate::judge::Part;
 use crate::now::Moment;
 use crate::packet::Packet;
+use crate::track::State;
 
 /// One packet.
 #[repr(C)]
@@ -24,6 +26,10 @@ pub struct Case {
     pub reverse_key: Aligned<FlowKey>,
     /// The key of a refusal.
     pub refusal_key: Aligned<RefusalKey>,
+    /// What is known of its connection.
+    pub state: State,
+    /// The part in it of the ENI that is to judge it.
+    pub part: Part,
     /// What rules are asked about.
     pub question: PolicyPacket,
     /// An entry that is about to be made.

@@ -1,11 +1,12 @@
 //! What a task claims to be: its MAC, and what it says in ARP and neighbour discovery, must be its ENI's.
 
 use aya_ebpf::bindings::__sk_buff;
-use enid_abi::{Address, Bucket, EniSlot, Family, Reason};
+use enid_abi::{Address, Bucket, EniSlot, Family};
 
 use crate::bytes::{Bytes as _, Header as _, Linear, load};
 use crate::case::case;
 use crate::deliver::open_slot;
+use crate::ipv4::mapped;
 use crate::outcome::Outcome;
 use crate::packet::Packet;
 use crate::policy::words;
@@ -30,20 +31,29 @@ fn own_mac(slot: &EniSlot) -> u64 {
     unsafe { slot.mac.as_ptr().cast::<u64>().read_unaligned() }
 }
 
-/// Why the source of an IP packet is not to be believed, if it isn't.
+/// Whether an IP packet's sources, MAC and address, are the ENI's.
 #[inline(always)]
-pub fn check(skb: Skb, packet: &Packet, slot: &EniSlot) -> Option<Reason> {
+pub fn has_own_source(skb: Skb, packet: &Packet, slot: &EniSlot) -> bool {
+    let key = &packet.key;
+    let own = if key.family == Family::Ipv4 as u8 { &slot.ipv4 } else { &slot.ipv6 };
+    is_address(&words(&key.source), own) && has_own_mac(skb, slot)
+}
+
+/// Whether an IP packet is what a DHCP server sends (RFC 2131, RFC 8415).
+#[inline(always)]
+pub fn is_dhcp_server(packet: &Packet) -> bool {
     const DHCP: (u16, u16) = (67, 68);
     const DHCPV6: (u16, u16) = (547, 546);
     let key = &packet.key;
-    let is_ipv4 = key.family == Family::Ipv4 as u8;
-    let own = if is_ipv4 { &slot.ipv4 } else { &slot.ipv6 };
-    if !is_same(&words(&key.source), own) || !has_own_mac(skb, slot) {
-        return Some(Reason::SpoofedSource);
-    }
-    let ports = (key.source_port, key.destination_port);
-    let is_dhcp_server = packet.is_udp() && ports == if is_ipv4 { DHCP } else { DHCPV6 };
-    is_dhcp_server.then_some(Reason::Impersonation)
+    let server = if key.family == Family::Ipv4 as u8 { DHCP } else { DHCPV6 };
+    packet.is_udp() && (key.source_port, key.destination_port) == server
+}
+
+/// Whether an address is an ENI's, which may have none.
+#[inline(always)]
+fn is_address(address: &Address, own: &Address) -> bool {
+    // What stands for none could be written into a packet, but is nobody's: a multicast address.
+    is_same(address, own) && own[0] != EniSlot::NO_ADDRESS[0]
 }
 
 #[inline(always)]
@@ -66,7 +76,7 @@ struct Arp {
 /// What becomes of ARP from a task: a packed [`Outcome`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn arp(context: *mut __sk_buff) -> u32 {
+pub extern "C" fn arp(context: *mut __sk_buff) -> u64 {
     let skb = Skb::from_context(context);
     match open_slot(skb.ifindex()) {
         Some(slot) => judge_arp(skb, slot).pack(),
@@ -86,7 +96,7 @@ fn judge_arp(skb: Skb, slot: &EniSlot) -> Outcome {
         && is_mac(&arp.sender_mac, own)
         && has_own_mac(skb, slot)
         // Before it takes an address, a host asks for it without one (RFC 5227).
-        && (arp.sender == [0; 4] || u32::from_ne_bytes(arp.sender) == (slot.ipv4[1] >> 32) as u32);
+        && (arp.sender == [0; 4] || is_same(&mapped(u32::from_ne_bytes(arp.sender)), &slot.ipv4));
     if is_own { Outcome::of_bucket(Bucket::Arp as u8) } else { Outcome::dropped(Bucket::Spoofed) }
 }
 
@@ -108,10 +118,12 @@ const REDIRECT: u8 = 137;
 /// What becomes of neighbour discovery (RFC 4861) and multicast listener discovery: a packed [`Outcome`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn discovery(context: *mut __sk_buff) -> u32 {
+pub extern "C" fn discovery(context: *mut __sk_buff) -> u64 {
     let skb = Skb::from_context(context);
     match (case(), open_slot(skb.ifindex())) {
-        (Some(case), Some(slot)) if case.packet.is_egress() => judge_discovery(skb, &case.packet, slot).pack(),
+        (Some(case), Some(slot)) if case.packet.is_egress() => {
+            judge_discovery(skb, &case.packet, slot).pack()
+        }
         // What a router passes on is no discovery, as that never leaves its link.
         (Some(_), Some(_)) if skb.ingress_ifindex() != 0 => Outcome::FOR_RULES.pack(),
         (Some(_), Some(_)) => Outcome::of_bucket(Bucket::NeighborDiscovery as u8).pack(),
@@ -164,7 +176,7 @@ fn is_own(address: &Address, slot: &EniSlot) -> bool {
     const LINK_LOCAL: u64 = 0xfe80_0000_0000_0000;
     let mac = &slot.mac;
     let identifier = u64::from_be_bytes([mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]]);
-    is_same(address, &slot.ipv6) || is_same(address, &[LINK_LOCAL.to_be(), identifier.to_be()])
+    is_address(address, &slot.ipv6) || is_same(address, &[LINK_LOCAL.to_be(), identifier.to_be()])
 }
 
 /// Whether the target of a solicitation or advertisement is the ENI's.

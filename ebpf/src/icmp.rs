@@ -1,8 +1,12 @@
 //! ICMP: requests and their replies, and errors, which belong to the flow whose packet they carry.
 
-use enid_abi::{Family, FlowKey};
+use aya_ebpf::bindings::__sk_buff;
+use enid_abi::{Family, FlowKey, FlowValue};
 
 use crate::bytes::load;
+use crate::case::{Aligned, Case, case};
+use crate::flow;
+use crate::judge::{Standing, Standings};
 use crate::packet::Packet;
 use crate::skb::Skb;
 
@@ -77,10 +81,64 @@ struct Ipv6 {
     addresses: [u64; 4],
 }
 
+/// How the case's packet, which is ICMP, stands for its own ENI, and for the one that it is delivered to if its number is
+/// not 0. Returns packed [`Standings`]. Of an error it leaves the key of the flow that it is about as the reverse key.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn standings(context: *mut __sk_buff, target: u32) -> u32 {
+    let skb = Skb::from_context(context);
+    match case() {
+        Some(case) => of_message(skb, case, target).pack(),
+        None => Standings::both(Standing::Begins).pack(),
+    }
+}
+
+#[inline(always)]
+fn of_message(skb: Skb, case: &mut Case, target: u32) -> Standings {
+    let Case { packet, moment, state, reverse_key: Aligned(key), .. } = case;
+    let message = Message::of(packet.key.family, packet.selector) as u32;
+    let both = |continues: bool, as_what| Standings::both(if continues { as_what } else { Standing::Begins });
+    if message == Message::Request as u32 {
+        return both(false, Standing::Begins);
+    }
+    if message == Message::Reply as u32 {
+        return both(state.reverse_bits & FlowValue::REQUESTED != 0, Standing::Continues);
+    }
+    // What the router itself has to say to a task was never received: it is about the task's own packets.
+    if !packet.is_egress() && skb.ingress_ifindex() == 0 {
+        return both(true, Standing::Related);
+    }
+    if !carried(skb, packet, key) {
+        return both(false, Standing::Begins);
+    }
+    // The receiver's own packets: without an answer to them that is too big for the way, nothing large would ever
+    // arrive.
+    let is_too_big = message == Message::TooBig as u32 && key.source == packet.key.destination;
+    let about = flow::find(key, moment);
+    if target == 0 {
+        return both(!about.is_null() || is_too_big && !packet.is_egress(), Standing::Related);
+    }
+    // Who sends the error may do so by its own part in that flow alone: as the one that the packet was for.
+    let is_for_sender =
+        !about.is_null() && key.destination == packet.key.source && leads_to(about, packet.key.eni);
+    Standings {
+        own: both(is_for_sender, Standing::Related).own,
+        target: both(!about.is_null() || is_too_big, Standing::Related).target,
+    }
+}
+
+/// Whether an entry's packets go to an ENI, or by the kernel's way.
+#[inline(always)]
+fn leads_to(entry: *mut FlowValue, number: u32) -> bool {
+    // SAFETY: a value of the map.
+    let target = unsafe { (*entry).target };
+    target == number || target == 0
+}
+
 /// Puts the 5-tuple of the packet that an ICMP error carries into a key that has the rest already. Says whether it
 /// could.
 #[inline(never)]
-pub fn carried(skb: Skb, packet: &Packet, key: &mut FlowKey) -> bool {
+fn carried(skb: Skb, packet: &Packet, key: &mut FlowKey) -> bool {
     let inner = packet.transport + ICMP_HEADER;
     let at;
     let (source, destination): ([u64; 2], [u64; 2]);

@@ -71,6 +71,6 @@ fn is_link_local(address: u32) -> bool {
 
 /// The address mapped into IPv6 (RFC 4291, 2.5.5.2), both in network order.
 #[inline(always)]
-fn mapped(address: u32) -> [u64; 2] {
+pub fn mapped(address: u32) -> [u64; 2] {
     [0, u64::from(address) << 32 | 0xffff_0000]
 }

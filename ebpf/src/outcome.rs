@@ -50,17 +50,13 @@ impl Outcome {
 
     /// Both in one register, which is what a function can return.
     #[inline(always)]
-    pub fn pack(self) -> u32 {
-        self.action | u32::from(self.bucket.0) << BUCKET_SHIFT
+    pub fn pack(self) -> u64 {
+        u64::from(self.action) | u64::from(self.bucket.0) << u32::BITS
     }
 
     /// From one register.
     #[inline(always)]
-    pub fn unpack(packed: u32) -> Self {
-        Self { action: packed & ACTION, bucket: InBucket((packed >> BUCKET_SHIFT) as u8) }
+    pub fn unpack(packed: u64) -> Self {
+        Self { action: packed as u32, bucket: InBucket((packed >> u32::BITS) as u8) }
     }
 }
-
-/// ENI numbers have 26 bits here: 67 million.
-const BUCKET_SHIFT: u32 = 26;
-const ACTION: u32 = (1 << BUCKET_SHIFT) - 1;

@@ -8,8 +8,6 @@ use enid_abi::{
     PolicyPacket, PrefixRanges, RangeSearch, is_match, judge,
 };
 
-use crate::case::case;
-use crate::deliver::open_slot;
 use crate::maps::{GROUPS, LISTS, MEMBERS};
 use crate::packet::{Fragment, Packet};
 
@@ -113,8 +111,8 @@ pub enum Rules {
 
 /// Evaluates the security groups of an ENI.
 #[inline(always)]
-pub fn evaluate(slot: &EniSlot, direction: u32, packet: &Packet, question: &mut PolicyPacket) -> Rules {
-    let inbound = direction == Direction::Ingress as u32;
+pub fn evaluate(slot: &EniSlot, direction: u8, packet: &Packet, question: &mut PolicyPacket) -> Rules {
+    let inbound = direction == Direction::Ingress as u8;
     let key = &packet.key;
     *question = PolicyPacket {
         peer: words(if inbound { &key.source } else { &key.destination }),
@@ -122,31 +120,16 @@ pub fn evaluate(slot: &EniSlot, direction: u32, packet: &Packet, question: &mut 
         is_selector_known: packet.fragment != Fragment::Unknown as u8,
         protocol: key.protocol,
         family: key.family,
-        direction: direction as u8,
+        direction,
     };
-    match answer(slot.number) {
-        0 => Rules::Refused,
-        1 => Rules::Tracked,
-        _ => Rules::Untracked,
-    }
-}
-
-/// Evaluates the groups of an ENI on the case's question. Returns the number of the [`Rules`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn answer(number: u32) -> u32 {
-    let (Some(case), Some(slot)) = (case(), open_slot(number)) else {
-        return Rules::Refused as u32;
-    };
-    let judgement = judge(&slot.groups, slot.group_count, &case.question, &Maps);
-    let rules = if judgement.matched as u32 == Match::None as u32 {
+    let judgement = judge(&slot.groups, slot.group_count, question, &Maps);
+    if judgement.matched as u32 == Match::None as u32 {
         Rules::Refused
     } else if judgement.untracked {
         Rules::Untracked
     } else {
         Rules::Tracked
-    };
-    rules as u32
+    }
 }
 
 /// An address of a packet's key, as two words.

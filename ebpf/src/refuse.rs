@@ -17,7 +17,7 @@ use crate::skb::Skb;
 /// packet's own, else 0. Returns a packed [`Outcome`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn refuse(context: *mut __sk_buff, reason: u32, target: u32) -> u32 {
+pub extern "C" fn refuse(context: *mut __sk_buff, reason: u32, target: u32) -> u64 {
     let Some(case) = case() else {
         return Outcome::dropped(Bucket::Unrecorded).pack();
     };

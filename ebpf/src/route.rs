@@ -17,6 +17,8 @@ pub const NONE: u32 = 0;
 pub const KERNEL: u32 = 1;
 /// It ends at the router.
 pub const ROUTER: u32 = 2;
+/// To many at once, which a VPC does not have: it goes nowhere, nor does the router listen.
+pub const MANY: u32 = 3;
 /// ENI numbers begin here; a larger answer than the others is the ENI to deliver to.
 pub const FIRST_ENI: u32 = 1_000_000;
 
@@ -27,12 +29,12 @@ const NOT_FORWARDED: i64 = 4;
 const NO_NEIGHBOUR: i64 = 7;
 const FRAGMENTATION_NEEDED: i64 = 8;
 
-/// Where a packet goes: [`NONE`], [`KERNEL`], [`ROUTER`], or the number of an ENI of this host.
+/// Where a packet goes: [`NONE`], [`KERNEL`], [`ROUTER`], [`MANY`], or the number of an ENI of this host.
 #[inline(never)]
 pub fn find(skb: Skb, packet: &Packet) -> u32 {
     let key = &packet.key;
     if is_multicast(key.family, &key.destination) {
-        return NONE;
+        return MANY;
     }
     let mut parameters = Aligned(MaybeUninit::<Parameters>::uninit());
     // SAFETY: integers only, 64 bytes of them.
@@ -66,7 +68,7 @@ pub fn find(skb: Skb, packet: &Packet) -> u32 {
     }
 }
 
-/// Multicast or broadcast, which a VPC does not have.
+/// Multicast or broadcast.
 #[inline(always)]
 fn is_multicast(family: u8, address: &[u8; 16]) -> bool {
     if family == Family::Ipv4 as u8 { address[12] >= 224 } else { address[0] == 0xff }

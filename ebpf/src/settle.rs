@@ -45,14 +45,14 @@ pub fn settle(
     let (shorter, longer) =
         if idle_times.0 < idle_times.1 { idle_times } else { (idle_times.1, idle_times.0) };
     let opens = opens(packet);
-    let mut entry = step.own;
+    let own = step.own;
+    let mut entry = own;
     // SAFETY: values of the map; fields are written one by one, and one that another CPU overwrites is set right by
     // the next packet that is decided.
     unsafe {
-        if !entry.is_null() && ((*entry).target != step.deliver || packet.key.generation != 0) {
-            // It leads elsewhere, or is not where later packets look first: it goes as soon as nothing is pending.
-            (*entry).keep = 0;
-            (*entry).changed = moment.now;
+        let leads_elsewhere = !own.is_null() && (*own).target != step.deliver;
+        // It leads elsewhere, or is not where later packets look first.
+        if leads_elsewhere || packet.key.generation != 0 {
             entry = core::ptr::null_mut();
         }
         if entry.is_null() || opens {
@@ -61,22 +61,28 @@ pub fn settle(
             value.phase = phase;
             value.bits = bits;
             class::assign(skb, &packet.key, opens, value, step.reverse);
-            if !step.own.is_null() && !opens {
-                value.class = (*step.own).class;
-                value.target_class = (*step.own).target_class;
+            if !own.is_null() && !opens {
+                value.class = (*own).class;
+                value.target_class = (*own).target_class;
+            }
+        }
+        if entry.is_null() {
+            value.keep = longer;
+            value.changed = moment.now;
+            flow::fresh_windows(&mut value.windows, moment, packet.tcp_flags);
+            entry = flow::place(&mut packet.key, value, step.slot.flow_limit, moment);
+            if entry.is_null() && (own.is_null() || leads_elsewhere) {
+                return entry;
             }
             if entry.is_null() {
-                value.keep = longer;
-                value.changed = moment.now;
-                flow::fresh_windows(&mut value.windows, moment, packet.tcp_flags);
-                entry = flow::place(&mut packet.key, value, step.slot.flow_limit, moment);
-                if entry.is_null() {
-                    return entry;
-                }
-            } else {
-                (*entry).class = value.class;
-                (*entry).target_class = value.target_class;
+                // There is no room where it would be found sooner: it stays where it is.
+                entry = own;
+            } else if !own.is_null() && entry != own {
+                give_up(own, moment);
             }
+        } else if opens {
+            (*entry).class = value.class;
+            (*entry).target_class = value.target_class;
         }
         (*entry).phase = phase;
         (*entry).bits = bits;
@@ -100,6 +106,22 @@ pub fn settle(
         }
     }
     entry
+}
+
+/// Gives an entry up in favour of another: it expires as soon as nothing is pending.
+///
+/// # Safety
+///
+/// The entry is a value of the flow table.
+#[inline(always)]
+unsafe fn give_up(entry: *mut FlowValue, moment: &Moment) {
+    // SAFETY: the caller's.
+    unsafe {
+        // No packet of it is counted without being decided: one might be, after the entry has expired.
+        (&raw mut (*entry).epoch).write_volatile(0);
+        (&raw mut (*entry).changed).write_volatile(moment.now);
+        (&raw mut (*entry).keep).write_volatile(0);
+    }
 }
 
 /// Sets how long an entry is kept.

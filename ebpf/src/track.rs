@@ -1,7 +1,9 @@
 //! Connection tracking: how far a connection has come, as the entries of its two directions know it together.
 
-use enid_abi::{EniSlot, FlowValue, Phase, TcpFlags, Tick, is_over};
+use enid_abi::{Direction, EniSlot, FlowValue, Phase, TcpFlags, Tick, is_over};
 
+use crate::case::case;
+use crate::flow;
 use crate::icmp::Message;
 use crate::now::Moment;
 use crate::packet::Packet;
@@ -13,6 +15,22 @@ pub struct Connection {
     pub own: *mut FlowValue,
     /// Of the other.
     pub reverse: *mut FlowValue,
+}
+
+/// Whether an ENI has received packets of the case's flow by the kernel's way, or, if `is_answer` is 1, of the one that
+/// it answers: 1 or 0.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn has_received(number: u32, is_answer: u32) -> u32 {
+    let Some(case) = case() else {
+        return 0;
+    };
+    let key = &mut case.refusal_key.0.flow;
+    *key = if is_answer == 1 { case.packet.key.reverse() } else { case.packet.key };
+    key.eni = number;
+    key.direction = Direction::Ingress as u8;
+    key.generation = 0;
+    u32::from(!flow::find(key, &case.moment).is_null())
 }
 
 /// What is known of a connection before a packet of it is judged.
@@ -31,6 +49,39 @@ pub struct State {
 }
 
 impl Connection {
+    /// Whether what is known of it between two ENIs of this host is known to the sender: it has sent before, or was sent
+    /// to. The receiver may have sent to another ENI that had the sender's address then.
+    #[inline(always)]
+    pub fn is_known_to_sender(&self, sender: u32) -> bool {
+        if !self.own.is_null() {
+            return true;
+        }
+        if self.reverse.is_null() {
+            return false;
+        }
+        // SAFETY: a value of the map.
+        match unsafe { (*self.reverse).target } {
+            0 => has_received(sender, 1) != 0,
+            target => target == sender,
+        }
+    }
+
+    /// Likewise for the receiver.
+    #[inline(always)]
+    pub fn is_known_to_receiver(&self, receiver: u32) -> bool {
+        if !self.reverse.is_null() {
+            return true;
+        }
+        if self.own.is_null() {
+            return false;
+        }
+        // SAFETY: a value of the map.
+        match unsafe { (*self.own).target } {
+            0 => has_received(receiver, 0) != 0,
+            target => target == receiver,
+        }
+    }
+
     /// What is known of it.
     #[inline(always)]
     pub fn state(&self) -> State {

@@ -40,6 +40,10 @@ impl Expected {
                 return Place::Bucket(bucket);
             }
         }
+        let is_own = is_own(source) && frame[6..12] == own_mac();
+        if is_egress && !is_own {
+            return Place::Refused(packet.tuple, Reason::SpoofedSource);
+        }
         if let Some(fragment) = packet.fragment {
             let key = (direction, source, destination, protocol, fragment.identification);
             if fragment.is_first {
@@ -48,7 +52,7 @@ impl Expected {
                 packet.tuple.ports = self.ports.get(&key).copied().unwrap_or_default();
             }
         }
-        if is_egress && let Some(reason) = refusal(frame, &packet) {
+        if is_egress && let Some(reason) = refusal(&packet) {
             return Place::Refused(packet.tuple, reason);
         }
         Place::Flow(packet.tuple, packet.flags)
@@ -77,11 +81,9 @@ fn is_own(address: IpAddr) -> bool {
     own.contains(&address)
 }
 
-fn refusal(frame: &[u8], packet: &Packet) -> Option<Reason> {
+/// Why what a task sends from its own address goes nowhere, if it doesn't.
+fn refusal(packet: &Packet) -> Option<Reason> {
     let Tuple { source, destination, protocol, ports, .. } = packet.tuple;
-    if !is_own(source) || frame[6..12] != own_mac() {
-        return Some(Reason::SpoofedSource);
-    }
     let server = if source.is_ipv4() { (67, 68) } else { (547, 546) };
     if protocol == 17 && ports == server {
         return Some(Reason::Impersonation);

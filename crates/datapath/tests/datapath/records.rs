@@ -53,14 +53,9 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// What the program answers, if the packet does not go straight to another ENI.
+    /// What the program answers where there is a route to everywhere, and nobody else.
     pub(crate) fn verdict(self) -> Verdict {
-        match self {
-            // The kernel tells the sender that there is no route.
-            Self::Refused(_, Reason::NoRoute) | Self::Unrecorded(Reason::NoRoute) => Verdict::Pass,
-            _ if self.is_dropped() => Verdict::Drop,
-            _ => Verdict::Pass,
-        }
+        if self.is_dropped() { Verdict::Drop } else { Verdict::Pass }
     }
 
     /// Whether its packets get no further.
