@@ -12,6 +12,7 @@ mod eni;
 mod expected;
 mod fragments;
 mod frame;
+mod generations;
 mod host;
 mod icmp;
 mod interval;

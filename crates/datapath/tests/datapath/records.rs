@@ -100,7 +100,7 @@ impl Snapshot {
     }
 
     /// Adds what an entry stands for: a record of its ENI, and one of its target, if it has one.
-    fn add(&mut self, entry: &FlowReading, now: Interval) {
+    pub(crate) fn add(&mut self, entry: &FlowReading, now: Interval) {
         let tuple = tuple(entry);
         let own = if entry.target.is_some() { None } else { entry.reason };
         self.add_one(Record { eni: entry.eni, tuple, reason: own }, entry, entry.class, now);

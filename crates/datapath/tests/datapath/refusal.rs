@@ -9,7 +9,6 @@ use crate::frame::{ACK, SYN, from_mac, packet, tcp, udp};
 use crate::host::{config, in_host};
 use crate::policy::{self, EVERYTHING};
 use crate::records::{Record, Snapshot, Tuple};
-use crate::run::Verdict;
 use crate::vpc::{Fate, Nic, Vpc, both_ways};
 
 fn entries(read: impl Fn(&mut dyn FnMut(FlowReading))) -> Vec<FlowReading> {
@@ -177,11 +176,10 @@ fn flows_without_room_are_policed_and_skipped() {
 
         // Where some are deleted, there is room again.
         let own = entries(|each| vpc.datapath.read_flows(each).unwrap());
-        let own = own.iter().filter(|entry| entry.eni == client.number).map(|entry| entry.key);
-        vpc.datapath.delete_flows(&own.collect::<Vec<_>>()).unwrap();
+        own.into_iter().filter(|entry| entry.eni == client.number).for_each(|entry| vpc.delete(entry));
         assert_eq!(vpc.datapath.flow_entries(client.number).unwrap(), 0);
         let frame = client.packet(server.ipv4.into(), 6, &tcp(10, 443, SYN, 0));
-        assert_ne!(vpc.run(&client, Direction::Egress, &frame), Verdict::Drop);
+        assert_eq!(vpc.carry(&client, &server, &frame), asked);
         assert_eq!(vpc.datapath.flow_entries(client.number).unwrap(), 1);
     });
 }

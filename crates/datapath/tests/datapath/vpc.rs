@@ -1,10 +1,13 @@
 //! A VPC's router with ENIs on it, whose packets are carried from one to the other as the kernel would.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::thread;
 use std::time::Duration;
 
-use enid_datapath::{Bucket, Count, Datapath, DatapathConfig, Direction, EniSettings, Forwarding, Reason};
+use enid_datapath::{
+    Bucket, Count, Datapath, DatapathConfig, Direction, EniSettings, FlowReading, Forwarding, Reason,
+};
 use enid_model::{EniNumber, MacAddress, Mtu, SecurityGroupId};
 
 use crate::frame::{from_mac, packet};
@@ -120,6 +123,8 @@ fn mac_address([a, b, c, d, e, f]: [u8; 6]) -> MacAddress {
 /// The router, and the data path.
 pub(crate) struct Vpc {
     pub(crate) datapath: Datapath,
+    /// What was deleted from the flow table.
+    deleted: RefCell<Vec<FlowReading>>,
 }
 
 impl Vpc {
@@ -130,7 +135,7 @@ impl Vpc {
     pub(crate) fn with(config: &DatapathConfig) -> Self {
         let datapath = Datapath::load(config).unwrap_or_else(|error| panic!("{error}"));
         host::routes();
-        Self { datapath }
+        Self { datapath, deleted: RefCell::default() }
     }
 
     /// Makes an ENI's link and the routes to it, and opens it.
@@ -184,14 +189,14 @@ impl Vpc {
         gso: Gso,
         received_by: u32,
     ) -> Step {
-        let before = Snapshot::take(&self.datapath);
+        let before = self.snapshot();
         let program = match direction {
             Direction::Egress => self.datapath.from_eni(),
             Direction::Ingress => self.datapath.to_eni(),
         };
         let arrival = Arrival { frame, gso, eni: nic.number.get(), received_by };
         let verdict = run::repeat(program, arrival, 1);
-        let after = Snapshot::take(&self.datapath);
+        let after = self.snapshot();
         let moved = after.since(&before);
         after.assert_closes();
 
@@ -229,9 +234,22 @@ impl Vpc {
         run::repeat(program, arrival, 1)
     }
 
+    /// Everything that was counted so far, also in flow entries that were deleted.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::take(&self.datapath);
+        self.deleted.borrow().iter().for_each(|entry| snapshot.add(entry, self.datapath.interval()));
+        snapshot
+    }
+
+    /// Deletes a flow entry, as user space does once it has exported what is in it.
+    pub(crate) fn delete(&self, entry: FlowReading) {
+        self.datapath.delete_flows(&[entry.key]).unwrap();
+        self.deleted.borrow_mut().push(entry);
+    }
+
     /// What is counted of a flow so far.
     pub(crate) fn count(&self, record: &Record) -> Count {
-        Snapshot::take(&self.datapath).count_of(record)
+        self.snapshot().count_of(record)
     }
 
     /// Lets so much time pass without a packet that whoever allows less has been idle for too long.
