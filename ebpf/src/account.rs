@@ -4,9 +4,9 @@ use aya_ebpf::bindings::{TC_ACT_OK, TC_ACT_SHOT};
 use enid_abi::{Bucket, Count, Direction, EniSlot, EniState, Ledger, slot_of};
 
 use crate::case::{Case, case};
-use crate::decide::Outcome;
 use crate::maps::{ENI_MASK, ENIS, LEDGERS};
 use crate::now::Moment;
+use crate::outcome::Outcome;
 use crate::packet::{self, ETHERNET, FLOW, Stop};
 use crate::skb::Skb;
 use crate::{claim, decide, deliver, flow};
@@ -62,10 +62,14 @@ fn outcome(skb: Skb, slot: &EniSlot, direction: Direction, case: &mut Case, wire
     let packet = &mut case.packet;
     let is_egress = direction as u8 == Direction::Egress as u8;
     if packet.bucket != FLOW {
-        if is_egress && packet.bucket == Bucket::NeighborDiscovery as u8 {
-            return Outcome::unpack(claim::discovery(skb.as_ptr()));
+        let outcome = if packet.bucket == Bucket::NeighborDiscovery as u8 {
+            Outcome::unpack(claim::discovery(skb.as_ptr()))
+        } else {
+            Outcome::of_bucket(packet.bucket)
+        };
+        if !outcome.is_for_rules() {
+            return outcome;
         }
-        return Outcome::of_bucket(packet.bucket);
     }
     let moment = Moment::read();
     if !packet.is_rare && (!is_egress || claim::has_own_mac(skb, slot)) {

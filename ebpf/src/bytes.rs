@@ -174,7 +174,12 @@ pub fn load<T: Copy>(skb: Skb, offset: u32) -> Option<T> {
     let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: the helper writes as many bytes as the structure has, or fails.
     unsafe {
-        match bpf_skb_load_bytes(skb.as_ptr().cast(), offset, value.as_mut_ptr().cast(), size_of::<T>() as u32) {
+        match bpf_skb_load_bytes(
+            skb.as_ptr().cast(),
+            offset,
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+        ) {
             0 => Some(value.assume_init()),
             _ => None,
         }

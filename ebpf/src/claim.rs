@@ -5,10 +5,11 @@ use enid_abi::{Address, Bucket, EniSlot, Family, Reason};
 
 use crate::bytes::{Bytes as _, Header as _, Linear, load};
 use crate::case::case;
-use crate::decide::Outcome;
 use crate::deliver::open_slot;
+use crate::outcome::Outcome;
 use crate::packet::Packet;
 use crate::policy::words;
+use crate::route;
 use crate::skb::Skb;
 
 /// The octets of a MAC in a word that was loaded from where it begins.
@@ -104,13 +105,16 @@ const NEIGHBOUR_SOLICITATION: u8 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 const REDIRECT: u8 = 137;
 
-/// What becomes of neighbour discovery (RFC 4861) and multicast listener discovery from a task: a packed [`Outcome`].
+/// What becomes of neighbour discovery (RFC 4861) and multicast listener discovery: a packed [`Outcome`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn discovery(context: *mut __sk_buff) -> u32 {
     let skb = Skb::from_context(context);
     match (case(), open_slot(skb.ifindex())) {
-        (Some(case), Some(slot)) => judge_discovery(skb, &case.packet, slot).pack(),
+        (Some(case), Some(slot)) if case.packet.is_egress() => judge_discovery(skb, &case.packet, slot).pack(),
+        // What a router passes on is no discovery, as that never leaves its link.
+        (Some(_), Some(_)) if skb.ingress_ifindex() != 0 => Outcome::FOR_RULES.pack(),
+        (Some(_), Some(_)) => Outcome::of_bucket(Bucket::NeighborDiscovery as u8).pack(),
         _ => Outcome::dropped(Bucket::Closed).pack(),
     }
 }
@@ -127,17 +131,30 @@ fn judge_discovery(skb: Skb, packet: &Packet, slot: &EniSlot) -> Outcome {
         && (is_unspecified || is_own(&source, slot))
         && match kind {
             NEIGHBOUR_SOLICITATION => {
-                (!is_unspecified || target_is_own(skb, packet, slot)) && options_are_own(skb, packet, 24, slot)
+                (!is_unspecified || target_is_own(skb, packet, slot))
+                    && options_are_own(skb, packet, 24, slot)
             }
-            NEIGHBOUR_ADVERTISEMENT => target_is_own(skb, packet, slot) && options_are_own(skb, packet, 24, slot),
+            NEIGHBOUR_ADVERTISEMENT => {
+                target_is_own(skb, packet, slot) && options_are_own(skb, packet, 24, slot)
+            }
             ROUTER_SOLICITATION => options_are_own(skb, packet, 8, slot),
             _ => true,
         };
-    if is_believed {
+    if !is_believed {
+        Outcome::dropped(Bucket::Spoofed)
+    } else if stays_on_link(skb, packet) {
         Outcome::of_bucket(Bucket::NeighborDiscovery as u8)
     } else {
-        Outcome::dropped(Bucket::Spoofed)
+        Outcome::FOR_RULES
     }
+}
+
+/// Whether a packet goes no further than to the router: else these messages would carry anything to anywhere, past all
+/// rules.
+#[inline(always)]
+fn stays_on_link(skb: Skb, packet: &Packet) -> bool {
+    let [first, second, ..] = packet.key.destination;
+    first == 0xff || first == 0xfe && second & 0xc0 == 0x80 || route::find(skb, packet) == route::ROUTER
 }
 
 /// Whether an address is the ENI's: its IPv6 address, or the link-local one that follows from its MAC (RFC 4291,

@@ -3,72 +3,23 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use enid_abi::{
-    Bucket, Direction, EniSlot, Family, FlowKey, FlowValue, Phase, PolicyPacket, Reason, Tick, is_over, slot_of,
+    Bucket, Direction, EniSlot, Family, FlowKey, FlowValue, Phase, PolicyPacket, Reason, is_over, slot_of,
 };
 
 use crate::account::InBucket;
-use crate::case::{Aligned, Case, case, clear};
+use crate::case::{Aligned, Case, case};
 use crate::deliver::{is_too_large, open_slot};
 use crate::icmp::Message;
 use crate::maps::{ENI_MASK, FLOW_COUNTS, FORWARDING};
 use crate::now::Moment;
-use crate::packet::{FLOW, Fragment, Packet};
+use crate::outcome::Outcome;
+use crate::packet::{Fragment, Packet};
 use crate::policy::{Rules, evaluate};
 use crate::refuse::refuse;
+use crate::settle::{Step, settle};
 use crate::skb::Skb;
-use crate::track::{Connection, State, advance, idle, is_unsettled, opens, turned};
-use crate::{claim, class, flow, fragment, icmp, route};
-
-/// What becomes of a packet, and where it is counted.
-#[derive(Clone, Copy)]
-pub struct Outcome {
-    /// [`Outcome::PASS`], [`Outcome::DROP`], or the number of the ENI that it is delivered to.
-    pub action: u32,
-    /// Its bucket, if it is in one.
-    pub bucket: InBucket,
-}
-
-impl Outcome {
-    /// It goes on by the kernel's way.
-    pub const PASS: u32 = 0;
-    /// It goes nowhere.
-    pub const DROP: u32 = 1;
-
-    /// It is counted in its flow, and goes to the ENI that the flow leads to, if any.
-    #[inline(always)]
-    pub fn counted(target: u32) -> Self {
-        Self { action: target, bucket: InBucket(FLOW) }
-    }
-
-    /// It is dropped, and counted in a bucket.
-    #[inline(always)]
-    pub fn dropped(bucket: Bucket) -> Self {
-        Self { action: Self::DROP, bucket: InBucket(bucket as u8) }
-    }
-
-    /// What a bucket's packets meet with.
-    #[inline(always)]
-    pub fn of_bucket(bucket: u8) -> Self {
-        let passes = bucket == Bucket::Arp as u8 || bucket == Bucket::NeighborDiscovery as u8;
-        Self { action: if passes { Self::PASS } else { Self::DROP }, bucket: InBucket(bucket) }
-    }
-
-    /// Both in one register, which is what a function can return.
-    #[inline(always)]
-    pub fn pack(self) -> u32 {
-        self.action | u32::from(self.bucket.0) << BUCKET_SHIFT
-    }
-
-    /// From one register.
-    #[inline(always)]
-    pub fn unpack(packed: u32) -> Self {
-        Self { action: packed & ACTION, bucket: InBucket((packed >> BUCKET_SHIFT) as u8) }
-    }
-}
-
-/// ENI numbers have 26 bits here: 67 million.
-const BUCKET_SHIFT: u32 = 26;
-const ACTION: u32 = (1 << BUCKET_SHIFT) - 1;
+use crate::track::{Connection, State, idle, opens};
+use crate::{claim, flow, fragment, icmp, route};
 
 /// Judges the case's packet by its connection's state, else by the rules; counts it; says what becomes of it, as a
 /// packed [`Outcome`].
@@ -271,7 +222,13 @@ struct Asked<'a> {
 
 /// Judges a packet for one ENI. `bit` says where the state has whether that one does not track the connection.
 #[inline(always)]
-fn judge(asked: &Asked<'_>, slot: &EniSlot, direction: u32, bit: u8, question: &mut PolicyPacket) -> Judgement {
+fn judge(
+    asked: &Asked<'_>,
+    slot: &EniSlot,
+    direction: u32,
+    bit: u8,
+    question: &mut PolicyPacket,
+) -> Judgement {
     let Asked { packet, state, standing, moment } = asked;
     if *standing as u32 == Standing::Related as u32 {
         return Judgement::allowed(Rules::Tracked);
@@ -305,109 +262,4 @@ fn was_full(slot: &EniSlot, moment: &Moment) -> bool {
         return false;
     };
     count.was_full != 0 && !is_over(moment.now, count.last_full, idle(slot, Phase::UdpStream as u8))
-}
-
-/// A packet's step in its connection.
-struct Step<'a> {
-    own: *mut FlowValue,
-    reverse: *mut FlowValue,
-    state: State,
-    /// Whether it begins the connection.
-    is_fresh: bool,
-    /// Which ENIs do not track it.
-    bits: u8,
-    /// The ENI that it is delivered to, or 0.
-    deliver: u32,
-    slot: &'a EniSlot,
-    /// The receiver's slot, if its ENI is on this host, else the sender's.
-    receiver: &'a EniSlot,
-}
-
-/// Brings the entries of both directions to where the connection is after a packet. Returns that of its own, made if
-/// there was none, or null where there is no room.
-#[inline(never)]
-fn settle(
-    skb: Skb,
-    packet: &mut Packet,
-    step: &Step<'_>,
-    moment: &Moment,
-    value: &mut FlowValue,
-) -> *mut FlowValue {
-    let (phase, bits) = advance(packet, &step.state, step.is_fresh, !step.reverse.is_null());
-    let bits = bits | step.bits;
-    let idle_times = (idle(step.slot, phase), idle(step.receiver, phase));
-    let (shorter, longer) = if idle_times.0 < idle_times.1 { idle_times } else { (idle_times.1, idle_times.0) };
-    let opens = opens(packet);
-    let mut entry = step.own;
-    // SAFETY: values of the map; fields are written one by one, and one that another CPU overwrites is set right by
-    // the next packet that is decided.
-    unsafe {
-        if !entry.is_null() && ((*entry).target != step.deliver || packet.key.generation != 0) {
-            // It leads elsewhere, or is not where later packets look first: it goes as soon as nothing is pending.
-            (*entry).keep = 0;
-            (*entry).changed = moment.now;
-            entry = core::ptr::null_mut();
-        }
-        if entry.is_null() || opens {
-            clear(&raw mut *value);
-            value.target = step.deliver;
-            value.phase = phase;
-            value.bits = bits;
-            class::assign(skb, &packet.key, opens, value, step.reverse);
-            if !step.own.is_null() && !opens {
-                value.class = (*step.own).class;
-                value.target_class = (*step.own).target_class;
-            }
-            if entry.is_null() {
-                value.keep = longer;
-                value.changed = moment.now;
-                flow::fresh_windows(&mut value.windows, moment, packet.tcp_flags);
-                entry = flow::place(&mut packet.key, value, step.slot.flow_limit, moment);
-                if entry.is_null() {
-                    return entry;
-                }
-            } else {
-                (*entry).class = value.class;
-                (*entry).target_class = value.target_class;
-            }
-        }
-        (*entry).phase = phase;
-        (*entry).bits = bits;
-        (*entry).idle = shorter;
-        keep(entry, longer, moment);
-        let is_unsettled = is_unsettled(packet, phase, bits);
-        (&raw mut (*entry).epoch).write_volatile(if is_unsettled { 0 } else { moment.epoch });
-
-        let reverse = step.reverse;
-        if reverse.is_null() || packet.is_icmp() {
-            return entry;
-        }
-        if step.is_fresh {
-            (*reverse).bits = FlowValue::ANSWER | turned(bits, step.deliver);
-        }
-        if step.is_fresh || (*reverse).phase != phase {
-            (*reverse).phase = phase;
-            (*reverse).idle = shorter;
-            keep(reverse, longer, moment);
-            (&raw mut (*reverse).epoch).write_volatile(0);
-        }
-    }
-    entry
-}
-
-/// Sets how long an entry is kept.
-///
-/// # Safety
-///
-/// The entry is a value of the flow table.
-#[inline(always)]
-unsafe fn keep(entry: *mut FlowValue, ticks: Tick, moment: &Moment) {
-    // SAFETY: the caller's.
-    unsafe {
-        if (*entry).keep != ticks {
-            // Were it to expire by a moment that is past, another CPU could be adding to it while it is deleted.
-            (&raw mut (*entry).changed).write_volatile(moment.now);
-            (&raw mut (*entry).keep).write_volatile(ticks);
-        }
-    }
 }

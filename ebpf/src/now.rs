@@ -38,11 +38,6 @@ impl Moment {
     #[inline(always)]
     pub fn read() -> Self {
         let clock = CLOCK.get(0).copied().unwrap_or(Clock { interval: 0, began: 0, epoch: 0, reserved: 0 });
-        Self {
-            interval: Interval::new(clock.interval),
-            began: clock.began,
-            epoch: clock.epoch,
-            now: tick(),
-        }
+        Self { interval: Interval::new(clock.interval), began: clock.began, epoch: clock.epoch, now: tick() }
     }
 }

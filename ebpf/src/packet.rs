@@ -5,8 +5,8 @@ use core::mem::{offset_of, transmute};
 use aya_ebpf::bindings::__sk_buff;
 use enid_abi::{Bucket, Count, Direction, Family, FlowKey};
 
-use crate::case::case;
 use crate::bytes::{Anywhere, Bytes, Header as _, Linear};
+use crate::case::case;
 use crate::skb::Skb;
 use crate::transport::Transport;
 use crate::{ipv4, ipv6};

@@ -6,11 +6,12 @@ use enid_abi::{Bucket, Direction, Reason};
 
 use crate::account::{InBucket, ledger_of};
 use crate::case::{Aligned, Case, case, clear};
+use crate::class;
 use crate::flow::{add, fresh_windows};
 use crate::maps::REFUSALS;
+use crate::outcome::Outcome;
 use crate::packet::FLOW;
 use crate::skb::Skb;
-use crate::{class, decide::Outcome};
 
 /// Counts the case's packet as refused, for the reason with this number, by the ENI with this one if it is not the
 /// packet's own, else 0. Returns a packed [`Outcome`].

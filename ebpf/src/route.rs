@@ -2,13 +2,13 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::bindings::{bpf_fib_lookup as Parameters};
+use aya_ebpf::bindings::bpf_fib_lookup as Parameters;
 use aya_ebpf::helpers::bpf_fib_lookup;
 use enid_abi::Family;
 
+use crate::case::{Aligned, clear};
 use crate::packet::Packet;
 use crate::policy::words;
-use crate::case::{Aligned, clear};
 use crate::skb::Skb;
 
 /// There is none.
@@ -56,7 +56,9 @@ pub fn find(skb: Skb, packet: &Packet) -> u32 {
         bpf_fib_lookup(skb.as_ptr().cast(), &raw mut *parameters, size_of::<Parameters>() as i32, 0)
     };
     match answer {
-        SUCCESS | NO_NEIGHBOUR | FRAGMENTATION_NEEDED if parameters.ifindex >= FIRST_ENI => parameters.ifindex,
+        SUCCESS | NO_NEIGHBOUR | FRAGMENTATION_NEEDED if parameters.ifindex >= FIRST_ENI => {
+            parameters.ifindex
+        }
         SUCCESS | NO_NEIGHBOUR | FRAGMENTATION_NEEDED => KERNEL,
         // The router's tables end in an unreachable route, so what is not forwarded is the router's own.
         NOT_FORWARDED => ROUTER,

@@ -100,10 +100,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Two ENIs, with routes to both, and a way out.
 fn make_network() -> Result<(), Box<dyn Error>> {
     let ip = |line: &str| -> Result<(), Box<dyn Error>> {
-        match Command::new("ip").args(line.split(' ')).status()?.success() {
-            true => Ok(()),
-            false => Err(format!("ip {line} failed").into()),
-        }
+        let status = Command::new("ip").args(line.split(' ')).status()?;
+        if status.success() { Ok(()) } else { Err(format!("ip {line} failed").into()) }
     };
     for family in ["ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/default/forwarding"] {
         fs::write(format!("/proc/sys/net/{family}"), "1")?;
@@ -216,6 +214,8 @@ fn median(loaded: &Ebpf, program: &str, frame: &Frame) -> Result<u32, Box<dyn Er
 
 fn run(loaded: &Ebpf, program: &str, frame: &Frame, repeat: u32) -> Result<u32, Box<dyn Error>> {
     const TEST_RUN: libc::c_int = 10;
+    const OK: u32 = 0;
+    const REDIRECT: u32 = 7;
     let program: &SchedClassifier = loaded.program(program).ok_or("no such program")?.try_into()?;
     let mut context = [0_u8; 192];
     context[40..44].copy_from_slice(&ENI.to_ne_bytes());
@@ -233,8 +233,6 @@ fn run(loaded: &Ebpf, program: &str, frame: &Frame, repeat: u32) -> Result<u32, 
     if result != 0 {
         return Err(io::Error::last_os_error().into());
     }
-    const OK: u32 = 0;
-    const REDIRECT: u32 = 7;
     if !matches!(attribute.answer, OK | REDIRECT) {
         return Err(format!("a verdict of {}", attribute.answer).into());
     }

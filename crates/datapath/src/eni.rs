@@ -85,11 +85,14 @@ impl EniSettings {
         for (place, group) in groups.iter_mut().zip(&self.groups) {
             *place = group.object_id();
         }
-        let [a, b, c, d, e, f] = self.mac.octets();
+        let mut mac = [0; 8];
+        for (place, octet) in mac.iter_mut().zip(self.mac.octets()) {
+            *place = octet;
+        }
         EniSlot {
             number: self.number.get(),
             state: EniState::Open as u32,
-            mac: [a, b, c, d, e, f, 0, 0],
+            mac,
             mtu: self.mtu.get(),
             ipv4: self.ipv4.map_or(EniSlot::NO_ADDRESS, |address| words(address.to_ipv6_mapped())),
             ipv6: self.ipv6.map_or(EniSlot::NO_ADDRESS, words),

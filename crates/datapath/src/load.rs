@@ -86,7 +86,7 @@ impl DatapathConfig {
         }
         let enis = self.eni_capacity;
         // An address of each family in each of its groups.
-        let members = enis.saturating_mul(2 * MAX_GROUPS as u32);
+        let members = enis.saturating_mul(2 * u32::try_from(MAX_GROUPS).unwrap_or(u32::MAX));
         [
             shape::<u32, EniSlot>(map_name::ENIS, MapType::Array, enis),
             shape::<u32, Ledger>(map_name::LEDGERS, MapType::PerCpuArray, enis * 2),

@@ -22,13 +22,14 @@ use crate::way_out::WayOut;
 use crate::{EnidError, uplink};
 
 /// What the programs and the set-up need of a kernel, each with the version that brought it.
-const NEEDS: [(&str, (u32, u32)); 6] = [
+const NEEDS: [(&str, (u32, u32)); 7] = [
     ("interface indexes of choice for both ends of a veth pair", (3, 7)),
     ("classifiers in direct action on clsact", (4, 5)),
     ("a cgroup's id seen from a packet (bpf_skb_cgroup_id)", (4, 18)),
     ("alternative names of links", (5, 5)),
     ("reading maps in batches (BPF_MAP_LOOKUP_BATCH)", (5, 6)),
     ("atomic exchange in programs, and the coarse clock", (5, 12)),
+    ("loops in programs (bpf_loop)", (5, 17)),
 ];
 
 /// What enid is better with, each with the version that brought it.
@@ -308,7 +309,7 @@ mod tests {
             .filter(|finding| finding.severity == Severity::Failure)
             .map(|finding| finding.detail)
             .collect();
-        assert_eq!(old.len(), 3, "{old:?}");
+        assert_eq!(old.len(), 4, "{old:?}");
         assert!(old[1].ends_with("reading maps in batches (BPF_MAP_LOOKUP_BATCH): 5.6 brings it"), "{old:?}");
         assert_eq!(kernel("strange")[0].severity, Severity::Warning);
     }

@@ -187,9 +187,9 @@ fn task_side(eni: &Eni, subnet: &Subnet) -> Vec<Request> {
     if let Some(address) = eni.addresses.ipv6 {
         gateway(Subnet::IPV6_GATEWAY.into(), Ipv6Addr::UNSPECIFIED.into(), &mut requests);
         requests.push(Request::Address { index, address: address.into(), prefix: 128 });
-        // The kernel gives the address its route later, in a queue of its own (addrconf_dad_work) that waits for the same
-        // lock as all that makes and deletes links; until then it would drop what comes.
-        let kind = RouteKind::Own(index);
+        // The kernel takes the address in by itself, but in a queue of its own (addrconf), under the lock that these
+        // requests need: until then it drops what comes for it.
+        let kind = RouteKind::Local(index);
         routes.push(Request::Route { destination: address.into(), prefix: 128, kind, source: None });
     }
     requests.push(Request::Up { index });

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Stdio};
 
-use enid_model::{Mtu, Subnet, Vpc};
+use enid_model::{MacAddress, Mtu, Subnet, Vpc};
 use enid_netns::{LinkEnd, Namespace, Netlink, Request, RouteKind, sysctl};
 
 use crate::EnidError;
@@ -84,11 +84,13 @@ pub(crate) fn connect(vpc: &Vpc, number: u16, router: &Namespace) -> Result<(), 
     let mut host = Netlink::open()?;
     // What is cut into packets on the way out is best cut as late as possible.
     let gso = routed(Version::running());
+    // Each end knows the other's: nobody asks on this link, and nobody's first packet waits.
+    let (host_mac, router_mac) = (MacAddress::random(), MacAddress::random());
     let mut requests = vec![Request::NewVeth {
         end: LinkEnd {
             name: transit.host_name(),
             index: Some(transit.host_index()),
-            mac: None,
+            mac: Some(host_mac),
             mtu: Mtu::JUMBO.get(),
             gso,
             namespace: None,
@@ -96,7 +98,7 @@ pub(crate) fn connect(vpc: &Vpc, number: u16, router: &Namespace) -> Result<(), 
         peer: LinkEnd {
             name: ROUTER_END.to_owned(),
             index: Some(ROUTER_INDEX),
-            mac: None,
+            mac: Some(router_mac),
             mtu: ROUTER_MTU,
             gso,
             namespace: Some(router.as_fd().as_raw_fd()),
@@ -105,13 +107,17 @@ pub(crate) fn connect(vpc: &Vpc, number: u16, router: &Namespace) -> Result<(), 
     let index = transit.host_index();
     requests.extend(transit.host().map(|(address, prefix)| Request::Address { index, address, prefix }));
     requests.push(Request::Up { index });
-    // What is answered from outside goes back to the router.
-    requests.extend(transit.router().map(|(address, _)| Request::Route {
-        destination: address,
-        prefix: if address.is_ipv4() { 32 } else { 128 },
-        kind: RouteKind::Device(index),
-        source: None,
-    }));
+    for (address, _) in transit.router() {
+        requests.push(Request::Neighbour { index, address, mac: router_mac });
+        // What is answered from outside goes back to the router.
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        requests.push(Request::Route {
+            destination: address,
+            prefix,
+            kind: RouteKind::Device(index),
+            source: None,
+        });
+    }
     host.send(&requests)?;
     router.run(|| {
         let index = ROUTER_INDEX;
@@ -122,17 +128,13 @@ pub(crate) fn connect(vpc: &Vpc, number: u16, router: &Namespace) -> Result<(), 
             prefix,
         }));
         requests.push(Request::Up { index });
-        requests.extend(transit.host().map(|(gateway, _)| Request::Route {
-            destination: if gateway.is_ipv4() {
-                Ipv4Addr::UNSPECIFIED.into()
-            } else {
-                Ipv6Addr::UNSPECIFIED.into()
-            },
-            prefix: 0,
-            kind: RouteKind::Gateway(index, gateway),
-            source: None,
-        }));
-        // Nobody asks on this link but for its two ends.
+        for (address, _) in transit.host() {
+            requests.push(Request::Neighbour { index, address, mac: host_mac });
+            let everywhere =
+                if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            let kind = RouteKind::Gateway(index, address);
+            requests.push(Request::Route { destination: everywhere, prefix: 0, kind, source: None });
+        }
         sysctl::set(&format!("ipv4/conf/{ROUTER_END}/proxy_arp"), "0")?;
         Netlink::open()?.send(&requests)?;
         load_rules(&router_rules(vpc))

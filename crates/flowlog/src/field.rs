@@ -53,9 +53,9 @@ fields! {
     SrcAddr "srcaddr" "srcaddr" 2 true,
     /// Where the traffic goes; the ENI's primary address on its own side.
     DstAddr "dstaddr" "dstaddr" 2 true,
-    /// The source port; 0 for ICMP and for fragments after the first.
+    /// The source port; 0 for ICMP and for fragments whose first was not seen.
     SrcPort "srcport" "srcport" 2 true,
-    /// The destination port; 0 for ICMP and for fragments after the first.
+    /// The destination port; 0 for ICMP and for fragments whose first was not seen.
     DstPort "dstport" "dstport" 2 true,
     /// The IANA protocol number.
     Protocol "protocol" "protocol" 2 true,

@@ -59,7 +59,7 @@ pub struct Traffic {
     pub src: IpAddr,
     /// The destination address, which is the packet's own too. Of the same family as `src`.
     pub dst: IpAddr,
-    /// The source port; 0 where the protocol has none, for ICMP, and for fragments after the first.
+    /// The source port; 0 where the protocol has none, for ICMP, and for fragments whose first was not seen.
     pub src_port: u16,
     /// The destination port; 0 as `src_port`.
     pub dst_port: u16,

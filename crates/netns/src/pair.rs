@@ -1,7 +1,7 @@
 //! Veth pairs seen from one of their ends.
 //!
 //! The kernel says in which namespace a link's other end is by an id that is good in the asking namespace
-//! (`IFLA_LINK_NETNSID`, Linux 4.0), and answers questions about links there (`IFLA_TARGET_NETNSID`, Linux 4.20). So the
+//! (`IFLA_LINK_NETNSID`, Linux 4.0), and answers questions about links there (`IFLA_IF_NETNSID`, Linux 4.15). So the
 //! other end is found wherever it was moved, whatever its namespace is called by now, and nobody has to enter there.
 
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};

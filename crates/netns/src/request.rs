@@ -71,8 +71,8 @@ pub enum RouteKind {
     Device(u32),
     /// Sends them out of this device to a gateway, which is on it whether a route says so or not.
     Gateway(u32, IpAddr),
-    /// Takes them for the namespace's own, as those that come to an address of this device.
-    Own(u32),
+    /// Takes them in as the namespace's own, which come from this device.
+    Local(u32),
     /// Refuses them with an error to the sender.
     Unreachable,
     /// The same, beside any other route to the destination, which comes before it.
@@ -284,9 +284,9 @@ fn route(destination: IpAddr, prefix: u8, kind: RouteKind, source: Option<IpAddr
             message.attributes.push(RouteAttribute::Oif(index));
             message.attributes.push(RouteAttribute::Gateway(route_address(gateway)));
         }
-        RouteKind::Own(index) => {
-            message.header.kind = RouteType::Local;
+        RouteKind::Local(index) => {
             message.header.table = libc::RT_TABLE_LOCAL;
+            message.header.kind = RouteType::Local;
             message.header.scope = RouteScope::Host;
             message.attributes.push(RouteAttribute::Oif(index));
         }

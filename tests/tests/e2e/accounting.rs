@@ -164,7 +164,7 @@ fn assert_tcp_is_counted_exactly(pair: &Pair) {
 }
 
 /// How many TCP segments a namespace has sent, repeats among them (RFC 4022: tcpOutSegs leaves those out).
-fn segments_sent(namespace: &Namespace) -> u64 {
+pub(crate) fn segments_sent(namespace: &Namespace) -> u64 {
     let text =
         namespace::inside(namespace, || std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));

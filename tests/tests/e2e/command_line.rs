@@ -15,8 +15,9 @@ fn enictl(host: &Host, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
+/// What a command prints that must succeed, without a word on the standard error.
 #[track_caller]
-fn succeed(host: &Host, arguments: &[&str]) -> String {
+pub(crate) fn succeed(host: &Host, arguments: &[&str]) -> String {
     let (code, stdout, stderr) = enictl(host, arguments);
     assert_eq!((code, &*stderr), (0, ""), "{arguments:?}");
     stdout

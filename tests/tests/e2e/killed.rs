@@ -119,3 +119,28 @@ fn a_kill_while_records_are_written_loses_and_doubles_none() {
         assert_eq!(egress.0, sent.load(Ordering::Relaxed), "round {round}");
     }
 }
+
+#[test]
+fn a_kill_after_a_delete_loses_no_record() {
+    let mut host = host();
+    let a = host.create("a", "red/a");
+    let mut sent = 0;
+    for round in 0..4_u64 {
+        let name = format!("b{round}");
+        let b = host.create(&name, "red/b");
+        let near = udp(&inside(&a), ipv4(&a), 0);
+        send_datagrams(&near, &udp(&inside(&b), ipv4(&b), 5001), 5, 72);
+        sent += 5;
+        // What it has counted is written when its link is gone, which is a moment later: by the next daemon.
+        host.delete(&name);
+        host.kill_daemon();
+        host.start_daemon();
+        assert_only_listed_tasks(&host);
+        flush(&host);
+        assert_closed(&host);
+        let records = records(&host);
+        let of = |task: &str, direction| total(&records, task, direction, to_port(17, 5001)).0;
+        assert_eq!(of(&name, enid_flowlog::Direction::Ingress), 5, "round {round}");
+        assert_eq!(of("a", enid_flowlog::Direction::Egress), sent, "round {round}");
+    }
+}

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use enid_netns::Namespace;
-use enid_testbed::Host;
 use enid_testbed::namespace::{self, command};
+use enid_testbed::traffic::ping;
+use enid_testbed::{DEADLINE, Host, wait_until};
 
 /// The server's addresses, IPv4 and IPv6.
 pub(crate) const SERVER: [&str; 2] = ["198.51.100.2", "2001:db8:1::2"];
@@ -35,6 +36,10 @@ impl Outside {
         }
         for gateway in ["198.51.100.1", "2001:db8:1::1"] {
             command(&server, &["ip", "route", "add", "default", "via", gateway]);
+        }
+        // Until the kernels know their own new addresses and each other's, packets wait or are lost.
+        for server in SERVER {
+            assert!(wait_until(DEADLINE, || ping(host.namespace(), parse(server), 1, 56)), "{server}");
         }
         Self { exchange, server }
     }

@@ -69,7 +69,7 @@ fn is_too_large(sent: &io::Result<usize>) -> bool {
 
 /// Whether `count` datagrams of `size` bytes come.
 fn come(to: &UdpSocket, count: usize, size: usize) -> bool {
-    (0..count).all(|_| to.recv(&mut [0; 65536]).is_ok_and(|length| length == size))
+    (0..count).all(|_| to.recv(&mut vec![0; 65536]).is_ok_and(|length| length == size))
 }
 
 /// Sends until something of this size comes: IPv6 packets are fragmented by their sender alone, which learns by losing one.
@@ -201,7 +201,7 @@ fn segmented_buffers_larger_than_the_way_out_are_not_lost_in_silence() {
     let server = udp(&outside.server, parse(SERVER[0]), 5002);
     let near = connected(&inside(&task), ipv4(&task), server.local_addr().unwrap(), Oversize::Fragment);
     segment(&near, 8000);
-    near.send(&[7; 56_000]).unwrap();
+    near.send(&vec![7; 56_000]).unwrap();
     assert!(come(&server, 7, 8000));
     for ((from, to), reporter) in addresses(&task).into_iter().zip(SERVER).zip(SHOP_GATEWAY) {
         let server = udp(&outside.server, parse(to), 5001);
@@ -209,15 +209,15 @@ fn segmented_buffers_larger_than_the_way_out_are_not_lost_in_silence() {
         // Segments that fit pass, however large the buffer is.
         let near = connected(&inside(&task), from, to, Oversize::Refuse);
         segment(&near, 1200);
-        near.send(&[7; 48_000]).unwrap();
+        near.send(&vec![7; 48_000]).unwrap();
         assert!(come(&server, 40, 1200), "{to}");
         // Segments that don't are refused as one packet would be.
         let errors = IcmpErrors::listen(&inside(&task), from.is_ipv4());
         segment(&near, 8000);
-        near.send(&[7; 56_000]).unwrap();
+        near.send(&vec![7; 56_000]).unwrap();
         let error = errors.next();
         assert_eq!((error.from, error.mtu, error.source), (parse(reporter), 1500, from));
-        assert!(wait_until(DEADLINE, || is_too_large(&near.send(&[7; 56_000]))), "the sender knows");
+        assert!(wait_until(DEADLINE, || is_too_large(&near.send(&vec![7; 56_000]))), "the sender knows");
     }
     assert_closed(&host);
 }
@@ -263,7 +263,7 @@ fn an_eni_of_a_smaller_mtu_is_reached() {
     let server = udp(&inside(&small), ipv4(&small), 5002);
     let near = connected(&inside(&large), ipv4(&large), server.local_addr().unwrap(), Oversize::Fragment);
     segment(&near, 8000);
-    near.send(&[7; 56_000]).unwrap();
+    near.send(&vec![7; 56_000]).unwrap();
     assert!(come(&server, 7, 8000));
     for ((from, to), reporter) in addresses(&large).into_iter().zip(addresses(&small)).zip(RED_GATEWAY) {
         let server = udp(&inside(&small), to, 5001);

@@ -1,11 +1,13 @@
 //! Slots: whose packets are counted, passed on, dropped.
 
-use enid_datapath::{Bucket, Count, DatapathError, Direction, Ledgers};
+use enid_datapath::{Bucket, Count, DatapathError, Ledgers};
 
-use crate::case::{Case, Fixture, Place};
-use crate::frame::{ACK, Ipv4, SYN, ethernet, tcp};
+use crate::case::{Case, Fixture};
+use crate::frame::{ACK, Ipv4, Ipv6, SYN, ethernet, icmp, tcp};
 use crate::host::{device, eni, in_host};
-use crate::run::{Verdict, deliver, send};
+use crate::policy;
+use crate::records::{BOTH, Place, Snapshot};
+use crate::run::{Arrival, Gso, Verdict, repeat};
 
 #[test]
 fn a_stranger_is_dropped_uncounted() {
@@ -15,12 +17,15 @@ fn a_stranger_is_dropped_uncounted() {
         // One in a slot of nobody's, one in the slot of the ENI that is open.
         for number in [eni(1_000_002), eni(1_000_017)] {
             device(number);
-            assert_eq!(send(&fixture.datapath, number, &frame), Verdict::Drop);
-            assert_eq!(deliver(&fixture.datapath, number, &frame), Verdict::Drop);
+            for program in [fixture.datapath.from_eni(), fixture.datapath.to_eni()] {
+                let gso = Gso::default();
+                let arrival = Arrival { frame: &frame, gso, eni: number.get(), received_by: 0 };
+                assert_eq!(repeat(program, arrival, 1), Verdict::Drop);
+            }
             assert!(matches!(fixture.datapath.ledgers(number), Err(DatapathError::UnknownEni(_))));
         }
         assert_eq!(fixture.ledgers(), Ledgers::default());
-        assert!(fixture.flows().is_empty());
+        assert!(Snapshot::take(&fixture.datapath).records.is_empty());
     });
 }
 
@@ -31,16 +36,22 @@ fn a_closed_eni_counts_what_it_drops() {
         let frame = Ipv4::default().frame(&tcp(1, 2, ACK, 60));
         assert_eq!(fixture.send(&frame), Verdict::Pass);
         fixture.datapath.close_eni(fixture.eni).unwrap();
-        for direction in [Direction::Egress, Direction::Ingress] {
+        for direction in BOTH {
             let place = Place::Bucket(Bucket::Closed);
             fixture.check(&Case::new(direction, frame.clone(), place, 100));
             fixture.check(&Case::new(direction, ethernet(0x0806, &[0; 28]), place, 28));
+            // Whatever it is, well-formed or not.
+            let metadata = Ipv4 { destination: [169, 254, 169, 254].into(), ..Ipv4::default() };
+            fixture.check(&Case::new(direction, metadata.frame(&[1; 9]), place, 29));
+            let discovery = Ipv6 { protocol: 58, ..Ipv6::default() }.frame(&icmp(134, 8));
+            fixture.check(&Case::new(direction, discovery, place, 56));
         }
-        fixture.datapath.open_eni(&crate::host::settings(fixture.eni, &[])).unwrap();
+        let group = policy::open(&fixture.datapath);
+        fixture.datapath.open_eni(&crate::host::settings(fixture.eni, &[group])).unwrap();
         assert_eq!(fixture.send(&frame), Verdict::Pass);
         let egress = fixture.ledgers().egress;
-        assert_eq!(egress.buffers, 4, "a reopened ENI keeps its ledgers");
-        assert_eq!(egress.wire, Count { packets: 4, bytes: 328 });
+        assert_eq!(egress.buffers, 6, "a reopened ENI keeps its ledgers");
+        assert_eq!(egress.wire, Count { packets: 6, bytes: 413 });
     });
 }
 

@@ -1,6 +1,6 @@
 //! Frames, put together from their headers.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Bytes of an Ethernet header.
 pub(crate) const ETHERNET: usize = 14;
@@ -19,12 +19,31 @@ pub(crate) const ACK: u8 = 16;
 /// The MAC that frames are from.
 pub(crate) const MAC: &str = "02:00:00:00:00:02";
 
-/// An Ethernet frame.
+/// An Ethernet frame from [`MAC`] to the router.
 pub(crate) fn ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     frame.extend(ether_type.to_be_bytes());
     frame.extend(payload);
     frame
+}
+
+/// The same frame from another MAC.
+pub(crate) fn from_mac(mut frame: Vec<u8>, mac: [u8; 6]) -> Vec<u8> {
+    frame[6..12].copy_from_slice(&mac);
+    frame
+}
+
+/// An IP packet of the family of its addresses.
+pub(crate) fn packet(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            Ipv4 { source, destination, protocol, ..Ipv4::default() }.frame(payload)
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            Ipv6 { source, destination, protocol, ..Ipv6::default() }.frame(payload)
+        }
+        mixed => panic!("{mixed:?} are of two families"),
+    }
 }
 
 /// An IPv4 header with options, and what follows it.

@@ -1,7 +1,7 @@
 //! A host of its own for a test: namespaces that end with the thread that is in them.
 
 use std::process::Command;
-use std::{io, thread};
+use std::{fs, io, thread};
 
 use enid_datapath::{Datapath, DatapathConfig, EniSettings};
 use enid_model::{EniNumber, Mtu, SecurityGroupId};
@@ -64,14 +64,25 @@ pub(crate) fn settings(number: EniNumber, groups: &[SecurityGroupId]) -> EniSett
 
 /// Routes to everywhere, by a device that is nobody's ENI.
 pub(crate) fn routes() {
-    for family in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
-        std::fs::write(format!("/proc/sys/net/{family}"), "1").unwrap();
-    }
+    forward();
     command("ip link add uplink type veth peer name outside");
     command("ip link set outside up");
     command("ip link set uplink up");
     command("ip route add default dev uplink");
     command("ip -6 route add default dev uplink");
+}
+
+/// Makes the namespace a router, as the daemon does.
+pub(crate) fn forward() {
+    for (parameter, value) in [
+        ("ipv4/ip_forward", "1"),
+        ("ipv6/conf/all/forwarding", "1"),
+        ("ipv6/conf/default/addr_gen_mode", "1"),
+        ("ipv6/conf/default/accept_dad", "0"),
+    ] {
+        fs::write(format!("/proc/sys/net/{parameter}"), value).unwrap();
+    }
+    command("ip link set lo up");
 }
 
 /// Makes a device whose index is an ENI's number, as test runs look it up.

@@ -2,23 +2,20 @@
 
 use std::net::Ipv4Addr;
 
-use enid_datapath::{Bucket, Direction};
+use enid_datapath::{Bucket, Direction, Reason};
 
-use crate::case::{Case, Fixture, Place, Tuple};
+use crate::case::{Case, Fixture};
 use crate::frame::{ACK, ETHERNET, FIN, Ipv4, PSH, RST, SYN, icmp, tcp, udp};
 use crate::host::in_host;
+use crate::records::{BOTH, Place, Tuple};
 
-const BOTH: [Direction; 2] = [Direction::Egress, Direction::Ingress];
+fn tuple(direction: Direction, ip: &Ipv4, ports: (u16, u16)) -> Tuple {
+    let (source, destination) = (ip.source.into(), ip.destination.into());
+    Tuple { direction, source, destination, protocol: ip.protocol, ports }
+}
 
 fn flow(direction: Direction, ip: &Ipv4, ports: (u16, u16), flags: u8) -> Place {
-    let tuple = Tuple {
-        direction,
-        source: ip.source.into(),
-        destination: ip.destination.into(),
-        protocol: ip.protocol,
-        ports,
-    };
-    Place::Flow(tuple, flags)
+    Place::Flow(tuple(direction, ip, ports), flags)
 }
 
 fn of(protocol: u8) -> Ipv4 {
@@ -93,27 +90,6 @@ fn every_protocol_is_a_flow() {
 }
 
 #[test]
-fn later_fragments_have_no_ports() {
-    in_host(|| {
-        let fixture = Fixture::new();
-        let fragment = |fragment| Ipv4 { fragment, ..of(17) };
-        let first = fragment(0x2000);
-        let place = flow(Direction::Egress, &first, (7, 9), 0);
-        fixture.check(&Case::new(Direction::Egress, first.frame(&udp(7, 9, 16)), place, 44));
-        for bits in [0x2003, 0x0003, 0x1fff, 0x3fff] {
-            let ip = fragment(bits);
-            let place = flow(Direction::Egress, &ip, (0, 0), 0);
-            // Two bytes: what would be a header is data, and need not fit.
-            fixture.check(&Case::new(Direction::Egress, ip.frame(&[1, 2]), place, 22));
-        }
-        // "Don't fragment" is no fragment.
-        let ip = fragment(0x4000);
-        let place = flow(Direction::Ingress, &ip, (7, 9), 0);
-        fixture.check(&Case::new(Direction::Ingress, ip.frame(&udp(7, 9, 0)), place, 28));
-    });
-}
-
-#[test]
 fn padding_after_the_packet_is_not_counted() {
     in_host(|| {
         let fixture = Fixture::new();
@@ -169,22 +145,28 @@ fn whatever_is_wrong_is_malformed() {
 }
 
 #[test]
-fn link_local_addresses_are_a_bucket() {
+fn link_local_addresses_are_on_no_route() {
     in_host(|| {
         let fixture = Fixture::new();
         let local = Ipv4Addr::new(169, 254, 170, 2);
         let from = Ipv4 { source: local, ..Ipv4::default() };
         let to = Ipv4 { destination: local, ..Ipv4::default() };
+        let frame = |ip: &Ipv4| ip.frame(&tcp(1, 2, SYN, 8));
+        // What a task sends there would reach nobody, and it has no such address.
+        let place = Place::Bucket(Bucket::LinkLocal);
+        fixture.check(&Case::new(Direction::Egress, frame(&to), place, 48));
+        let place = Place::Refused(tuple(Direction::Egress, &from, (1, 2)), Reason::SpoofedSource);
+        fixture.check(&Case::new(Direction::Egress, frame(&from), place, 48));
+        // What comes from there, as errors of routers on the way may, is for the rules to judge.
+        for ip in [&from, &to] {
+            let place = flow(Direction::Ingress, ip, (1, 2), 2);
+            fixture.check(&Case::new(Direction::Ingress, frame(ip), place, 48));
+        }
         for direction in BOTH {
-            for ip in [&from, &to] {
-                let frame = ip.frame(&tcp(1, 2, SYN, 8));
-                let place = Place::Bucket(Bucket::LinkLocal);
-                fixture.check(&Case::new(direction, frame, place, 48));
-            }
             for near in [Ipv4Addr::new(169, 253, 0, 1), Ipv4Addr::new(170, 254, 0, 1)] {
                 let ip = Ipv4 { destination: near, ..Ipv4::default() };
                 let place = flow(direction, &ip, (1, 2), 2);
-                fixture.check(&Case::new(direction, ip.frame(&tcp(1, 2, SYN, 8)), place, 48));
+                fixture.check(&Case::new(direction, frame(&ip), place, 48));
             }
         }
     });
@@ -199,7 +181,7 @@ fn instance_metadata_is_out_of_reach() {
         let place = Place::Bucket(Bucket::InstanceMetadata);
         let whole = to.frame(&tcp(1, 80, SYN, 0));
         let mut odd = vec![whole.clone(), to.frame(&[]), whole[..40].to_vec()];
-        for (at, byte) in [(0, 0x40), (0, 0x15), (6, 0x20), (7, 0x05), (9, 253)] {
+        for (at, byte) in [(0, 0x40), (0, 0x15), (6, 0x20), (7, 0x05), (9, 253), (12, 99)] {
             let mut frame = whole.clone();
             frame[ETHERNET + at] = byte;
             odd.push(frame);
@@ -208,13 +190,14 @@ fn instance_metadata_is_out_of_reach() {
             let bytes = frame.len() - ETHERNET;
             fixture.check(&Case::new(Direction::Egress, frame, place, bytes));
         }
-        // What comes from there, or to there from elsewhere, is link-local like the rest.
+        // No task has that address; what arrives from elsewhere is judged as any other packet.
         let from = Ipv4 { source: address, ..Ipv4::default() };
-        for (direction, ip) in
-            [(Direction::Ingress, &to), (Direction::Ingress, &from), (Direction::Egress, &from)]
-        {
-            let place = Place::Bucket(Bucket::LinkLocal);
-            fixture.check(&Case::new(direction, ip.frame(&tcp(80, 1, SYN, 0)), place, 40));
+        let frame = from.frame(&tcp(80, 1, SYN, 0));
+        let place = Place::Refused(tuple(Direction::Egress, &from, (80, 1)), Reason::SpoofedSource);
+        fixture.check(&Case::new(Direction::Egress, frame, place, 40));
+        for ip in [&to, &from] {
+            let place = flow(Direction::Ingress, ip, (80, 1), 2);
+            fixture.check(&Case::new(Direction::Ingress, ip.frame(&tcp(80, 1, SYN, 0)), place, 40));
         }
     });
 }

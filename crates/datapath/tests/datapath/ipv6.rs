@@ -1,17 +1,19 @@
 //! IPv6: extension headers, fragments, discovery, and whatever may be wrong with a packet.
 
-use enid_datapath::{Bucket, Direction};
+use enid_datapath::{Bucket, Direction, Reason};
 
-use crate::case::{Case, Fixture, Place, Tuple};
-use crate::frame::{ACK, ETHERNET, Ipv6, SYN, authentication, fragment, icmp, options, tcp, udp};
+use crate::case::{Case, Fixture};
+use crate::frame::{ACK, ETHERNET, Ipv4, Ipv6, SYN, authentication, fragment, icmp, options, tcp, udp};
 use crate::host::in_host;
+use crate::records::{BOTH, Place, Tuple};
 
-const BOTH: [Direction; 2] = [Direction::Egress, Direction::Ingress];
+fn tuple(direction: Direction, ip: &Ipv6, ports: (u16, u16)) -> Tuple {
+    let (source, destination) = (ip.source.into(), ip.destination.into());
+    Tuple { direction, source, destination, protocol: ip.protocol, ports }
+}
 
-fn flow(direction: Direction, ip: &Ipv6, protocol: u8, ports: (u16, u16), flags: u8) -> Place {
-    let tuple =
-        Tuple { direction, source: ip.source.into(), destination: ip.destination.into(), protocol, ports };
-    Place::Flow(tuple, flags)
+fn flow(direction: Direction, ip: &Ipv6, ports: (u16, u16), flags: u8) -> Place {
+    Place::Flow(tuple(direction, ip, ports), flags)
 }
 
 fn of(protocol: u8) -> Ipv6 {
@@ -23,21 +25,21 @@ fn every_protocol_is_a_flow() {
     in_host(|| {
         let fixture = Fixture::new();
         for direction in BOTH {
-            let place = flow(direction, &of(6), 6, (44_444, 443), 18);
+            let place = flow(direction, &of(6), (44_444, 443), 18);
             let frame = of(6).frame(&tcp(44_444, 443, SYN | ACK, 100));
             fixture.check(&Case::new(direction, frame, place, 160));
-            let place = flow(direction, &of(17), 17, (53, 4000), 0);
+            let place = flow(direction, &of(17), (53, 4000), 0);
             fixture.check(&Case::new(direction, of(17).frame(&udp(53, 4000, 100)), place, 148));
-            let place = flow(direction, &of(58), 58, (0, 0), 0);
+            let place = flow(direction, &of(58), (0, 0), 0);
             for kind in [1, 2, 3, 4, 128, 129, 138, 142, 144] {
                 fixture.check(&Case::new(direction, of(58).frame(&icmp(kind, 56)), place, 104));
             }
             for protocol in [1, 4, 41, 47, 50, 59, 132, 135, 255] {
                 let frame = of(protocol).frame(&[0xff; 40]);
-                let place = flow(direction, &of(protocol), protocol, (0, 0), 0);
+                let place = flow(direction, &of(protocol), (0, 0), 0);
                 fixture.check(&Case::new(direction, frame, place, 80));
             }
-            let place = flow(direction, &of(59), 59, (0, 0), 0);
+            let place = flow(direction, &of(59), (0, 0), 0);
             fixture.check(&Case::new(direction, of(59).frame(&[]), place, 40));
         }
     });
@@ -68,41 +70,9 @@ fn extension_headers_are_walked() {
             for (port, extensions) in (100..).zip(&chains) {
                 let ip = Ipv6 { extensions: extensions.clone(), ..of(6) };
                 let size: usize = extensions.iter().map(|(_, bytes)| bytes.len() + 1).sum();
-                let place = flow(direction, &ip, 6, (port, 2), 2);
+                let place = flow(direction, &ip, (port, 2), 2);
                 let frame = ip.frame(&tcp(port, 2, SYN, 10));
                 fixture.check(&Case::new(direction, frame, place, 40 + size + 30));
-            }
-        }
-    });
-}
-
-#[test]
-fn later_fragments_have_no_ports() {
-    in_host(|| {
-        let fixture = Fixture::new();
-        for offset in [1, 185, 0x1fff] {
-            let ip = Ipv6 { extensions: vec![(0, options(8)), (44, fragment(offset, true))], ..of(17) };
-            let place = flow(Direction::Ingress, &ip, 17, (0, 0), 0);
-            fixture.check(&Case::new(Direction::Ingress, ip.frame(&[1, 2]), place, 58));
-        }
-        // What follows the fragment header of a later fragment is data, whatever its number says.
-        let ip = Ipv6 { extensions: vec![(44, fragment(3, false))], ..of(60) };
-        let place = flow(Direction::Egress, &ip, 60, (0, 0), 0);
-        fixture.check(&Case::new(Direction::Egress, ip.frame(&[9; 4]), place, 52));
-    });
-}
-
-#[test]
-fn discovery_is_a_bucket() {
-    in_host(|| {
-        let fixture = Fixture::new();
-        for direction in BOTH {
-            for kind in (130..=137).chain([143]) {
-                let place = Place::Bucket(Bucket::NeighborDiscovery);
-                fixture.check(&Case::new(direction, of(58).frame(&icmp(kind, 16)), place, 64));
-                // Multicast listener reports have a router alert before them.
-                let ip = Ipv6 { extensions: vec![(0, options(8))], ..of(58) };
-                fixture.check(&Case::new(direction, ip.frame(&icmp(kind, 16)), place, 72));
             }
         }
     });
@@ -120,14 +90,9 @@ fn instance_metadata_is_out_of_reach() {
         let mut odd = whole.clone();
         odd[ETHERNET] = 0;
         fixture.check(&Case::new(Direction::Egress, odd, place, 60));
-        fixture.check(&Case::new(
-            Direction::Ingress,
-            whole,
-            flow(Direction::Ingress, &to, 6, (1, 80), 2),
-            60,
-        ));
+        fixture.check(&Case::new(Direction::Ingress, whole, flow(Direction::Ingress, &to, (1, 80), 2), 60));
         let near = Ipv6 { destination: "fd00:ec2::255".parse().unwrap(), ..of(6) };
-        let place = flow(Direction::Egress, &near, 6, (1, 80), 2);
+        let place = flow(Direction::Egress, &near, (1, 80), 2);
         fixture.check(&Case::new(Direction::Egress, near.frame(&tcp(1, 80, SYN, 0)), place, 60));
     });
 }
@@ -136,23 +101,27 @@ fn instance_metadata_is_out_of_reach() {
 fn mapped_addresses_are_not_ipv4() {
     in_host(|| {
         let fixture = Fixture::new();
-        let ip = Ipv6 {
-            source: "::ffff:10.0.0.5".parse().unwrap(),
-            destination: "::ffff:10.0.1.7".parse().unwrap(),
+        let ipv4 = Ipv4::default();
+        let mapped = Ipv6 {
+            source: ipv4.source.to_ipv6_mapped(),
+            destination: ipv4.destination.to_ipv6_mapped(),
             ..of(6)
         };
-        let place = flow(Direction::Egress, &ip, 6, (1, 2), 2);
-        fixture.check(&Case::new(Direction::Egress, ip.frame(&tcp(1, 2, SYN, 0)), place, 60));
-        let ipv4 = crate::frame::Ipv4::default();
+        let payload = tcp(1, 2, SYN, 0);
+        // The task's IPv4 address is none that it may send IPv6 from.
+        let place = Place::Refused(tuple(Direction::Egress, &mapped, (1, 2)), Reason::SpoofedSource);
+        fixture.check(&Case::new(Direction::Egress, mapped.frame(&payload), place, 60));
+        let place = flow(Direction::Ingress, &mapped, (1, 2), 2);
+        fixture.check(&Case::new(Direction::Ingress, mapped.frame(&payload), place, 60));
         let tuple = Tuple {
-            direction: Direction::Egress,
+            direction: Direction::Ingress,
             source: ipv4.source.into(),
             destination: ipv4.destination.into(),
             protocol: 6,
             ports: (1, 2),
         };
-        let frame = ipv4.frame(&tcp(1, 2, SYN, 0));
-        fixture.check(&Case::new(Direction::Egress, frame, Place::Flow(tuple, 2), 40));
+        let place = Place::Flow(tuple, 2);
+        fixture.check(&Case::new(Direction::Ingress, ipv4.frame(&payload), place, 40));
         assert_eq!(fixture.flows().len(), 2);
     });
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use enid_datapath::{Count, Datapath, DatapathConfig, DatapathError, FlowReading};
 
-use crate::case::{Fixture, Tuple, count};
+use crate::case::Fixture;
 use crate::frame::{Ipv4, SYN, tcp};
 use crate::host::{BPF, config, in_host, load};
+use crate::records::{Tuple, count};
 
 #[test]
 fn a_later_daemon_takes_over_flows_and_ledgers() {

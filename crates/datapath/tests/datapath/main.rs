@@ -3,21 +3,28 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't be set up fails")]
 #![allow(clippy::panic, reason = "helpers of tests fail as tests do")]
 
+mod accounts;
 mod case;
 mod class;
 mod concurrency;
 mod eni;
+mod expected;
 mod frame;
 mod host;
 mod interval;
 mod ipv4;
 mod ipv6;
 mod lifecycle;
+mod link;
 mod other;
 mod policy;
 mod property;
+mod records;
 mod reference;
 mod run;
 mod segments;
 mod table;
+mod tcp;
+mod vpc;
 mod wire;
+mod wire_class;

@@ -3,16 +3,15 @@
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-use enid_datapath::Datapath;
-use enid_model::EniNumber;
-
 /// What a program answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// `TC_ACT_OK`.
+    /// `TC_ACT_OK`: by the kernel's way.
     Pass,
     /// `TC_ACT_SHOT`.
     Drop,
+    /// `TC_ACT_REDIRECT`: straight into another ENI.
+    Deliver,
 }
 
 /// What a buffer is apart from its bytes.
@@ -22,6 +21,19 @@ pub(crate) struct Gso {
     pub(crate) size: u32,
     /// Segments, or 0 for not known.
     pub(crate) segments: u32,
+}
+
+/// A frame, and where it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    /// The frame.
+    pub(crate) frame: &'a [u8],
+    /// What the buffer is apart from its bytes.
+    pub(crate) gso: Gso,
+    /// The number of the ENI on whose host end it is.
+    pub(crate) eni: u32,
+    /// The interface that it was received by before; 0 if it was made here.
+    pub(crate) received_by: u32,
 }
 
 #[repr(C)]
@@ -45,19 +57,20 @@ struct TestRun {
     reserved: u32,
 }
 
-/// Runs a program `repeat` times on a frame that came by an ENI.
-pub(crate) fn repeat(program: BorrowedFd<'_>, number: u32, frame: &[u8], gso: Gso, repeat: u32) -> Verdict {
+/// Runs a program `times` times on a frame.
+pub(crate) fn repeat(program: BorrowedFd<'_>, arrival: Arrival<'_>, times: u32) -> Verdict {
     const TEST_RUN: libc::c_int = 10;
-    // struct __sk_buff, by its offsets in the kernel's ABI: 40 ifindex, 164 gso_segs, 176 gso_size.
+    let Arrival { frame, gso, eni, received_by } = arrival;
+    // struct __sk_buff, by its offsets in the kernel's ABI.
     let mut context = [0_u8; 192];
-    context[40..44].copy_from_slice(&number.to_ne_bytes());
-    context[164..168].copy_from_slice(&gso.segments.to_ne_bytes());
-    context[176..180].copy_from_slice(&gso.size.to_ne_bytes());
+    for (at, word) in [(36, received_by), (40, eni), (164, gso.segments), (176, gso.size)] {
+        context[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+    }
     let mut attribute = TestRun {
         program: program.as_raw_fd().unsigned_abs(),
         data_size: u32::try_from(frame.len()).unwrap(),
         data: frame.as_ptr() as u64,
-        repeat,
+        repeat: times,
         context_size: 192,
         context: context.as_ptr() as u64,
         ..TestRun::default()
@@ -76,16 +89,7 @@ pub(crate) fn repeat(program: BorrowedFd<'_>, number: u32, frame: &[u8], gso: Gs
     match attribute.answer {
         0 => Verdict::Pass,
         2 => Verdict::Drop,
+        7 => Verdict::Deliver,
         other => panic!("a verdict of {other}"),
     }
-}
-
-/// Sends a frame from an ENI.
-pub(crate) fn send(datapath: &Datapath, number: EniNumber, frame: &[u8]) -> Verdict {
-    repeat(datapath.from_eni(), number.get(), frame, Gso::default(), 1)
-}
-
-/// Delivers a frame to an ENI.
-pub(crate) fn deliver(datapath: &Datapath, number: EniNumber, frame: &[u8]) -> Verdict {
-    repeat(datapath.to_eni(), number.get(), frame, Gso::default(), 1)
 }

@@ -2,12 +2,11 @@
 
 use enid_datapath::{Bucket, Direction};
 
-use crate::case::{Case, Fixture, Place, Tuple};
+use crate::case::{Case, Fixture};
 use crate::frame::{ACK, Ipv4, Ipv6, ethernet, options, tcp, udp};
 use crate::host::in_host;
+use crate::records::{BOTH, Place, Tuple};
 use crate::run::Gso;
-
-const BOTH: [Direction; 2] = [Direction::Egress, Direction::Ingress];
 
 fn gso(size: u32, segments: u32) -> Gso {
     Gso { size, segments }

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use enid_datapath::{Bucket, Count, Direction};
+use enid_datapath::{Bucket, Count};
 
-use crate::case::{Case, Fixture, Place};
+use crate::case::{Case, Fixture};
 use crate::frame::{ACK, Ipv4, SYN, tcp};
 use crate::host::in_host;
+use crate::records::{BOTH, Place};
 
 #[test]
 fn a_full_table_skips_but_loses_nothing() {
@@ -17,7 +18,7 @@ fn a_full_table_skips_but_loses_nothing() {
             fixture.send(&frame(port));
         }
         assert_eq!(fixture.flows().len(), 4);
-        for direction in [Direction::Egress, Direction::Ingress] {
+        for direction in BOTH {
             let place = Place::Bucket(Bucket::Skipped);
             fixture.check(&Case::new(direction, frame(9), place, 40));
         }

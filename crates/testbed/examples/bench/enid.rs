@@ -1,4 +1,4 @@
-//! The daemon, as a child of the benchmark.
+//! The daemon, as a child of the benchmark, and its clients.
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
@@ -9,12 +9,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use enid_api::Client;
-use enid_api::v1::{ListNetworksRequest, ListNetworksResponse, Vpc};
+use enid_api::v1::{
+    ApplyRequest, CreateTaskRequest, DeleteTaskRequest, FlushRequest, ListNetworksRequest, Task, Vpc,
+};
 use enid_testbed::floor;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::host::new_host;
+use crate::subject::Kind;
+use crate::traffic::End;
 
 /// A running daemon, in a host namespace of its own.
 pub(crate) struct Daemon {
@@ -85,17 +89,14 @@ impl Daemon {
 
     /// Every VPC that it has.
     pub(crate) fn networks(&self) -> Result<Vec<Vpc>> {
-        let (runtime, client) = self.client()?;
-        let request = async { client.networks().list(ListNetworksRequest {}).await };
-        let answer: ListNetworksResponse = runtime.block_on(request)?.into_inner();
-        Ok(answer.vpcs)
+        self.session()?.networks()
     }
 
-    /// A client with a connection of its own, driven by the thread that waits for the answer.
-    pub(crate) fn client(&self) -> Result<(Runtime, Client)> {
+    /// Connects to it.
+    pub(crate) fn session(&self) -> Result<Session> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let client = runtime.block_on(Client::connect(&self.socket))?;
-        Ok((runtime, client))
+        Ok(Session { runtime, client })
     }
 }
 
@@ -105,4 +106,52 @@ impl Drop for Daemon {
         let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
         let _ = self.process.wait();
     }
+}
+
+/// A client with a connection of its own, driven by the thread that waits for the answer.
+pub(crate) struct Session {
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Session {
+    /// Every VPC.
+    pub(crate) fn networks(&self) -> Result<Vec<Vpc>> {
+        Ok(self.runtime.block_on(self.client.networks().list(ListNetworksRequest {}))?.into_inner().vpcs)
+    }
+
+    /// Declares what a network file says.
+    pub(crate) fn apply(&self, source: &str) -> Result<()> {
+        let request =
+            ApplyRequest { source: source.to_owned(), file_name: "bench.toml".to_owned(), dry_run: false };
+        self.runtime.block_on(self.client.networks().apply(request)).context("declare a network")?;
+        Ok(())
+    }
+
+    /// Creates a task.
+    pub(crate) fn create(&self, request: CreateTaskRequest) -> Result<Task> {
+        let name = request.name.clone();
+        let answer = self.runtime.block_on(self.client.tasks().create(request));
+        Ok(answer.with_context(|| format!("create the task {name}"))?.into_inner())
+    }
+
+    /// Deletes a task.
+    pub(crate) fn delete(&self, name: String) -> Result<()> {
+        self.runtime.block_on(self.client.tasks().delete(DeleteTaskRequest { name }))?;
+        Ok(())
+    }
+
+    /// Closes the aggregation interval. Returns how many records it had.
+    pub(crate) fn flush(&self) -> Result<u64> {
+        Ok(self.runtime.block_on(self.client.flows().flush(FlushRequest {}))?.into_inner().records)
+    }
+}
+
+/// The end that is a task.
+pub(crate) fn task_end(task: &Task, kind: Kind) -> Result<End> {
+    let eni = task.eni.iter();
+    let texts = eni.flat_map(|eni| eni.ipv4.iter().chain(&eni.ipv6));
+    let addresses = texts.filter_map(|text| text.split('/').next()?.parse().ok());
+    let namespace = File::open(&task.netns).with_context(|| format!("open {}", task.netns))?;
+    Ok(End { namespace: namespace.into(), address: kind.address(addresses)? })
 }

@@ -2,9 +2,13 @@
 
 mod cni;
 mod enid;
+mod figures;
+mod flood;
 mod forward;
 mod host;
+mod policy;
 mod setup;
+mod subject;
 mod traffic;
 
 use anyhow::Result;
@@ -23,11 +27,17 @@ enum Benchmark {
     Setup(setup::Arguments),
     /// Traffic between two tasks: a bare veth, CNI plugins, enid.
     Forward(forward::Arguments),
+    /// How soon a changed rule is in force, among many ENIs and flows.
+    Policy(policy::Arguments),
+    /// What two tasks notice of a third one's flood.
+    Flood(flood::Arguments),
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().benchmark {
         Benchmark::Setup(arguments) => setup::run(&arguments),
         Benchmark::Forward(arguments) => forward::run(&arguments),
+        Benchmark::Policy(arguments) => policy::run(&arguments),
+        Benchmark::Flood(arguments) => flood::run(&arguments),
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
-use super::subject::Subject;
+use crate::subject::Subject;
 use crate::traffic::{self, Connection, Pair, Window};
 
 /// Something to measure.

@@ -3,7 +3,6 @@
 mod measure;
 mod report;
 mod router;
-mod subject;
 mod tasks;
 
 use std::path::PathBuf;
@@ -14,7 +13,7 @@ use clap::Args;
 
 use self::measure::{Measure, Rounds};
 use self::router::Way;
-use self::subject::Kind;
+use crate::subject::{self, Kind};
 use crate::traffic::{Window, take_the_lead};
 
 #[derive(Args)]
@@ -26,15 +25,15 @@ pub(crate) struct Arguments {
     #[arg(long)]
     enid: Option<PathBuf>,
     /// How often each measure is taken of each subject.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 20)]
     rounds: u32,
     /// How long each is, after a warm-up of a quarter of it.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 0.25)]
     seconds: f64,
     /// Only these, with commas between them: stream, request, request-1k, connect, datagram.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Measure>,
-    /// Only these, with commas between them: veth, ptp, bridge, enid, enid-kernel.
+    /// Only these, with commas between them: veth, ptp, bridge, enid, routed, redirect, redirect-mac.
     #[arg(long, value_delimiter = ',')]
     subjects: Vec<String>,
     /// The MTUs, with commas between them.
@@ -77,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let kind = Kind { ipv6: arguments.ipv6, mtu };
         let mut subjects = Vec::new();
         if arguments.wants("veth") {
-            subjects.push(subject::veth(work, kind)?);
+            subjects.push(subject::veth(work, "veth", kind)?);
         }
         for name in ["ptp", "bridge"] {
             if arguments.wants(name) {

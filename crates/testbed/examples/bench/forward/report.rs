@@ -1,7 +1,8 @@
 //! The table, in Markdown.
 
 use super::measure::Rounds;
-use super::subject::{Kind, Subject};
+use crate::figures::{figure, median, print_head, print_row, ratio};
+use crate::subject::{Kind, Subject};
 
 /// Prints a row a figure: every subject's median, and of all but the first subject the ratio to it.
 pub(crate) fn table(kind: Kind, subjects: &[Subject], rounds: &Rounds) {
@@ -10,49 +11,22 @@ pub(crate) fn table(kind: Kind, subjects: &[Subject], rounds: &Rounds) {
         "\n{family}, MTU {}; {} rounds: medians, and × the median of the rounds' ratios to the first\n",
         kind.mtu, rounds.count
     );
-    let mut head = format!("| {:<26} |", "");
-    let mut line = format!("|{:-<28}|", "");
+    let mut head = vec![String::new()];
     for (position, subject) in subjects.iter().enumerate() {
-        head += &format!(" {:>11} |", subject.name);
-        line += "------------:|";
+        head.push(subject.name.to_owned());
         if position > 0 {
-            head += "    × |";
-            line += "-----:|";
+            head.push("×".to_owned());
         }
     }
-    println!("{head}\n{line}");
+    print_head(&head);
     for (name, values) in &rounds.figures {
-        let mut row = format!("| {name:<26} |");
+        let mut row = vec![(*name).to_owned()];
         for (position, own) in values.iter().enumerate() {
-            row += &format!(" {:>11} |", figure(median(own.iter().copied())));
+            row.push(figure(median(own.iter().copied())));
             if let (1.., Some(first)) = (position, values.first()) {
-                let ratios = own.iter().zip(first).map(|(own, first)| own / first);
-                row += &format!(" {:>4.2} |", median(ratios));
+                row.push(ratio(median(own.iter().zip(first).map(|(own, first)| own / first))));
             }
         }
-        println!("{row}");
-    }
-}
-
-/// The median; of an even number, the mean of the two in the middle.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    let middle = |position: usize| sorted.get(position).copied().unwrap_or(f64::NAN);
-    f64::midpoint(middle(sorted.len().saturating_sub(1) / 2), middle(sorted.len() / 2))
-}
-
-/// With three digits that mean something, and a separator of thousands.
-fn figure(value: f64) -> String {
-    if value >= 1000.0 {
-        let text = format!("{value:.0}");
-        let (thousands, rest) = text.split_at(text.len() - 3);
-        format!("{thousands},{rest}")
-    } else if value >= 100.0 {
-        format!("{value:.0}")
-    } else if value >= 1.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.4}")
+        print_row(&row);
     }
 }

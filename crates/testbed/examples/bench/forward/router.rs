@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::subject::{Kind, Subject, addressed, empty};
 use crate::host::{folder, run};
+use crate::subject::{Kind, Subject, addressed, empty};
 use crate::traffic::{Pair, inside};
 
 /// How the router forwards.

@@ -1,14 +1,13 @@
 //! Two tasks of a daemon.
 
-use std::net::IpAddr;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use enid_api::v1::{ApplyRequest, CreateTaskRequest, Task};
+use anyhow::Result;
+use enid_api::v1::CreateTaskRequest;
 
-use super::subject::{Kind, Subject, open};
-use crate::enid::Daemon;
-use crate::traffic::{End, Pair};
+use crate::enid::{Daemon, task_end};
+use crate::subject::{Kind, Subject};
+use crate::traffic::Pair;
 
 /// A VPC whose group lets its members reach each other, as one rule among others.
 const NETWORK: &str = r#"
@@ -45,33 +44,22 @@ egress = [
 /// Starts a daemon and declares the network.
 pub(crate) fn start(program: &Path, work: &Path, name: &str, more: &str) -> Result<Daemon> {
     let daemon = Daemon::start(program, work, name, more)?;
-    let (runtime, client) = daemon.client()?;
-    let request =
-        ApplyRequest { source: NETWORK.to_owned(), file_name: "bench.toml".to_owned(), dry_run: false };
-    runtime.block_on(client.networks().apply(request)).context("declare a network")?;
+    daemon.session()?.apply(NETWORK)?;
     Ok(daemon)
 }
 
 /// Two tasks in one subnet, both in the group.
 pub(crate) fn tasks(daemon: &Daemon, name: &'static str, kind: Kind) -> Result<Subject> {
+    let session = daemon.session()?;
     let end = |side: &str| {
-        let (runtime, client) = daemon.client()?;
-        let request = CreateTaskRequest {
+        let task = session.create(CreateTaskRequest {
             name: format!("{side}-{}", kind.mtu),
             subnet: "bench-a".to_owned(),
             security_groups: vec!["measured".to_owned()],
             mtu: Some(kind.mtu),
             ..CreateTaskRequest::default()
-        };
-        let task = runtime.block_on(client.tasks().create(request)).context("create a task")?.into_inner();
-        anyhow::Ok(End { namespace: open(&task.netns)?, address: kind.address(addresses(&task))? })
+        })?;
+        task_end(&task, kind)
     };
     Ok(Subject { name, pair: Pair { client: end("client")?, server: end("server")? }, _host: None })
-}
-
-/// A task's addresses.
-pub(crate) fn addresses(task: &Task) -> Vec<IpAddr> {
-    let eni = task.eni.iter();
-    let texts = eni.flat_map(|eni| eni.ipv4.iter().chain(&eni.ipv6));
-    texts.filter_map(|text| text.split('/').next()?.parse().ok()).collect()
 }

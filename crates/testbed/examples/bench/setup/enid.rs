@@ -5,12 +5,10 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use enid_api::Client;
-use enid_api::v1::{CreateTaskRequest, DeleteTaskRequest};
-use tokio::runtime::Runtime;
+use enid_api::v1::CreateTaskRequest;
 
 use super::contender::{Caller, Contender};
-use crate::enid::Daemon;
+use crate::enid::{Daemon, Session};
 
 /// A running daemon with its embedded default network.
 pub(crate) struct EnidHost {
@@ -57,31 +55,26 @@ impl Contender for EnidHost {
     }
 
     fn caller(&self) -> Result<Box<dyn Caller + '_>> {
-        let (runtime, client) = self.daemon.client()?;
-        Ok(Box::new(EnidCaller { runtime, client, subnet: &self.subnet }))
+        Ok(Box::new(EnidCaller { session: self.daemon.session()?, subnet: &self.subnet }))
     }
 }
 
 struct EnidCaller<'a> {
-    runtime: Runtime,
-    client: Client,
+    session: Session,
     subnet: &'a str,
 }
 
 impl Caller for EnidCaller<'_> {
     fn create(&mut self, task: u32) -> Result<()> {
-        let request = CreateTaskRequest {
+        self.session.create(CreateTaskRequest {
             name: format!("bench-{task}"),
             subnet: self.subnet.to_owned(),
             ..CreateTaskRequest::default()
-        };
-        self.runtime.block_on(self.client.tasks().create(request))?;
+        })?;
         Ok(())
     }
 
     fn delete(&mut self, task: u32) -> Result<()> {
-        let request = DeleteTaskRequest { name: format!("bench-{task}") };
-        self.runtime.block_on(self.client.tasks().delete(request))?;
-        Ok(())
+        self.session.delete(format!("bench-{task}"))
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn datagrams(pair: &Pair, window: Window) -> Result<DatagramResult> {
     let over = AtomicBool::new(false);
     let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
     let (before, after, time) = thread::scope(|scope| {
-        let sender = placed(scope, &pair.client.namespace, CLIENT_CPU, || {
+        let client = placed(scope, &pair.client.namespace, CLIENT_CPU, || {
             let mut count = 0;
             while !over.load(Ordering::Relaxed) {
                 sending.send(&[0; SIZE]).context("send a datagram")?;
@@ -47,7 +47,7 @@ pub(crate) fn datagrams(pair: &Pair, window: Window) -> Result<DatagramResult> {
             }
             Ok(())
         });
-        let receiver = placed(scope, &pair.server.namespace, SERVER_CPU, || {
+        let server = placed(scope, &pair.server.namespace, SERVER_CPU, || {
             let mut count = 0;
             let mut buffer = [0; SIZE];
             loop {
@@ -65,8 +65,8 @@ pub(crate) fn datagrams(pair: &Pair, window: Window) -> Result<DatagramResult> {
         });
         let observed = window.observe(|| (sent.load(Ordering::Relaxed), received.load(Ordering::Relaxed)));
         over.store(true, Ordering::Relaxed);
-        joined(sender)?;
-        joined(receiver)?;
+        joined(client)?;
+        joined(server)?;
         anyhow::Ok(observed)
     })?;
     #[allow(clippy::cast_precision_loss, reason = "some million")]

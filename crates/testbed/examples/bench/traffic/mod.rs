@@ -8,19 +8,23 @@ mod connection;
 mod cpu;
 mod datagrams;
 mod place;
+mod raw;
 mod request;
 mod stream;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
 
 pub(crate) use connect::connects;
 pub(crate) use connection::Connection;
 pub(crate) use cpu::busy_seconds;
 pub(crate) use datagrams::datagrams;
-pub(crate) use place::{inside, joined, placed, take_the_lead};
+pub(crate) use place::{inside, joined, placed, placed_before, take_the_lead};
+pub(crate) use raw::{RawSocket, Tuple, datagram, syn};
 pub(crate) use request::requests;
 pub(crate) use stream::stream;
 
@@ -37,6 +41,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct End {
     pub(crate) namespace: OwnedFd,
     pub(crate) address: IpAddr,
+}
+
+/// Its IPv4 address.
+pub(crate) fn ipv4(end: &End) -> Result<Ipv4Addr> {
+    match end.address {
+        IpAddr::V4(address) => Ok(address),
+        IpAddr::V6(address) => bail!("{address} is not an IPv4 address"),
+    }
 }
 
 /// Both ends.

@@ -8,8 +8,34 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use enid_testbed::floor::enter_namespace;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// Starts `work` on a thread of its own, in a namespace and on one CPU.
+/// Starts `work` on a thread of its own, in a namespace and on one CPU, before whatever else runs there: so that others on
+/// this machine have as little say as they can have.
 pub(crate) fn placed<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    namespace: &'scope OwnedFd,
+    cpu: usize,
+    work: impl FnOnce() -> Result<T> + Send + 'scope,
+) -> ScopedJoinHandle<'scope, Result<T>> {
+    on_cpu(scope, namespace, cpu, || {
+        run_before_others(1)?;
+        work()
+    })
+}
+
+/// The same, before those.
+pub(crate) fn placed_before<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    namespace: &'scope OwnedFd,
+    cpu: usize,
+    work: impl FnOnce() -> Result<T> + Send + 'scope,
+) -> ScopedJoinHandle<'scope, Result<T>> {
+    on_cpu(scope, namespace, cpu, || {
+        run_before_others(2)?;
+        work()
+    })
+}
+
+fn on_cpu<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     namespace: &'scope OwnedFd,
     cpu: usize,
@@ -20,8 +46,6 @@ pub(crate) fn placed<'scope, T: Send + 'scope>(
         let mut cpus = CpuSet::new();
         cpus.set(cpu);
         sched_setaffinity(None, &cpus).with_context(|| format!("run on CPU {cpu}"))?;
-        // So that whatever else runs on this machine has as little say as it can have.
-        run_before_others(1)?;
         work()
     })
 }
@@ -43,7 +67,7 @@ pub(crate) fn inside<T: Send>(namespace: &OwnedFd, work: impl FnOnce() -> Result
 
 /// Lets the calling thread interrupt those that make traffic: else it would not know in time when their time is over.
 pub(crate) fn take_the_lead() -> Result<()> {
-    run_before_others(2)
+    run_before_others(3)
 }
 
 /// Makes the calling thread a real-time one, but none of those that it starts: sched(7).

@@ -31,7 +31,7 @@ pub(crate) fn stream(pair: &Pair, connection: &Connection, window: Window) -> Re
     let received = AtomicU64::new(0);
     wait_at_most(&connection.server, GLANCE)?;
     let (before, after, time) = thread::scope(|scope| {
-        let sender = placed(scope, &pair.client.namespace, CLIENT_CPU, || {
+        let client = placed(scope, &pair.client.namespace, CLIENT_CPU, || {
             let buffer = vec![0x5a; CHUNK];
             let mut total = 0;
             let mut outcome = Ok(());
@@ -41,7 +41,7 @@ pub(crate) fn stream(pair: &Pair, connection: &Connection, window: Window) -> Re
             sent.store(total, Ordering::Relaxed);
             outcome.context("send a stream")
         });
-        let receiver = placed(scope, &pair.server.namespace, SERVER_CPU, || {
+        let server = placed(scope, &pair.server.namespace, SERVER_CPU, || {
             let mut buffer = vec![0; CHUNK];
             let mut total = 0;
             let mut last = Instant::now();
@@ -63,8 +63,8 @@ pub(crate) fn stream(pair: &Pair, connection: &Connection, window: Window) -> Re
         });
         let observed = window.observe(|| (received.load(Ordering::Relaxed), busy_seconds()));
         over.store(true, Ordering::Relaxed);
-        joined(sender)?;
-        joined(receiver)?;
+        joined(client)?;
+        joined(server)?;
         anyhow::Ok(observed)
     })?;
     wait_at_most(&connection.server, PATIENCE)?;

@@ -1,11 +1,11 @@
 //! What is measured: two namespaces and a way between them.
 
-use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::thread;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use enid_testbed::floor;
 
 use crate::cni::Cni;
@@ -40,17 +40,17 @@ impl Kind {
 /// A namespace without interfaces, bound to `path`, with `lo` up as in a task.
 pub(crate) fn empty(path: &Path) -> Result<OwnedFd> {
     let path = path.to_owned();
-    let made = std::thread::spawn(move || -> Result<OwnedFd> {
+    let made = thread::spawn(move || -> Result<OwnedFd> {
         let namespace = floor::make_namespace(&path)?;
         run("ip link set lo up")?;
         Ok(namespace)
     });
-    made.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the thread that makes a namespace ended early")))
+    made.join().unwrap_or_else(|_| Err(anyhow!("the thread that makes a namespace ended early")))
 }
 
 /// A veth straight from one namespace into the other, no host in between.
-pub(crate) fn veth(work: &Path, kind: Kind) -> Result<Subject> {
-    let folder = folder(work, &format!("veth-{}", kind.mtu))?;
+pub(crate) fn veth(work: &Path, name: &str, kind: Kind) -> Result<Subject> {
+    let folder = folder(work, &format!("{name}-{}", kind.mtu))?;
     let paths = [folder.join("client"), folder.join("server")];
     let ends = [empty(&paths[0])?, empty(&paths[1])?];
     let mtu = kind.mtu;
@@ -103,9 +103,3 @@ const MASQUERADE: &str = "table inet host { \
     chain postrouting { type nat hook postrouting priority srcnat; \
         ip saddr 10.8.0.0/24 ip daddr != 10.8.0.0/24 masquerade; \
         ip6 saddr fd08::/64 ip6 daddr != fd08::/64 masquerade; }; }";
-
-/// The namespace that is bound to a path.
-pub(crate) fn open(path: impl Into<PathBuf>) -> Result<OwnedFd> {
-    let path = path.into();
-    Ok(File::open(&path).with_context(|| format!("open {}", path.display()))?.into())
-}
