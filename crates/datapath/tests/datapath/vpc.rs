@@ -113,6 +113,7 @@ impl Nic {
     }
 }
 
+#[allow(clippy::many_single_char_names, reason = "octets")]
 fn mac_address([a, b, c, d, e, f]: [u8; 6]) -> MacAddress {
     format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}").parse().unwrap()
 }
