@@ -220,6 +220,16 @@ impl Vpc {
         Step { verdict, seen }
     }
 
+    /// Runs a program on a frame, and asserts nothing.
+    pub(crate) fn run(&self, nic: &Nic, direction: Direction, frame: &[u8]) -> Verdict {
+        let (program, received_by) = match direction {
+            Direction::Egress => (self.datapath.from_eni(), 0),
+            Direction::Ingress => (self.datapath.to_eni(), UPLINK),
+        };
+        let arrival = Arrival { frame, gso: Gso::default(), eni: nic.number.get(), received_by };
+        run::repeat(program, arrival, 1)
+    }
+
     /// What is counted of a flow so far.
     pub(crate) fn count(&self, record: &Record) -> Count {
         Snapshot::take(&self.datapath).count_of(record)
