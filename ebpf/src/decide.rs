@@ -57,7 +57,8 @@ pub extern "C" fn decide(context: *mut __sk_buff) -> u32 {
     if of_own.is_refused() {
         return refuse(context, of_own.reason, 0);
     }
-    if way < route::KERNEL || way == route::ROUTER && packet.selector != echo_request(packet) {
+    let is_nowhere = way == route::NONE || way == route::MANY;
+    if is_nowhere || way == route::ROUTER && packet.selector != echo_request(packet) {
         let reason = if way == route::ROUTER { Reason::Router } else { Reason::NoRoute };
         let refused = Outcome::unpack(refuse(context, reason as u32, 0));
         // The kernel tells the sender, at once, that there is no route; the router says nothing for itself.
@@ -172,6 +173,10 @@ fn icmp_standing(
     // The task's own packets: without an answer to them that is too big for the way, nothing large would ever arrive.
     if is_too_big && reverse_key.source == packet.key.destination {
         return Standing::Related;
+    }
+    // Who sends an error may do so as the one that the packet was for, and no other.
+    if packet.is_egress() && reverse_key.destination != packet.key.source {
+        return Standing::Begins;
     }
     let about = flow::find(reverse_key, moment);
     if about.is_null() { Standing::Begins } else { Standing::Related }

@@ -17,6 +17,8 @@ pub const NONE: u32 = 0;
 pub const KERNEL: u32 = 1;
 /// It ends at the router.
 pub const ROUTER: u32 = 2;
+/// To many at once, which a VPC does not have: it goes nowhere, nor does the router listen.
+pub const MANY: u32 = 3;
 /// ENI numbers begin here; a larger answer than the others is the ENI to deliver to.
 pub const FIRST_ENI: u32 = 1_000_000;
 
@@ -32,7 +34,7 @@ const FRAGMENTATION_NEEDED: i64 = 8;
 pub fn find(skb: Skb, packet: &Packet) -> u32 {
     let key = &packet.key;
     if is_multicast(key.family, &key.destination) {
-        return NONE;
+        return MANY;
     }
     let mut parameters = Aligned(MaybeUninit::<Parameters>::uninit());
     // SAFETY: integers only, 64 bytes of them.

@@ -53,6 +53,8 @@ pub fn settle(
             // It leads elsewhere, or is not where later packets look first: it goes as soon as nothing is pending.
             (*entry).keep = 0;
             (*entry).changed = moment.now;
+            // No packet of it is counted without being decided: one might be, after the entry has expired.
+            (&raw mut (*entry).epoch).write_volatile(0);
             entry = core::ptr::null_mut();
         }
         if entry.is_null() || opens {

@@ -202,9 +202,3 @@ pub(crate) fn icmp(kind: u8, payload: usize) -> Vec<u8> {
     message.resize(8 + payload, 0xcc);
     message
 }
-
-/// An ICMP or ICMPv6 error about the packet in a frame, which it carries.
-pub(crate) fn error(kind: u8, code: u8, about: &[u8]) -> Vec<u8> {
-    let carried = &about[ETHERNET..];
-    [&[kind, code, 0, 0, 0, 0, 0, 0], &carried[..carried.len().min(500)]].concat()
-}

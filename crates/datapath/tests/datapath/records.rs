@@ -55,12 +55,7 @@ pub(crate) enum Place {
 impl Place {
     /// What the program answers, if the packet does not go straight to another ENI.
     pub(crate) fn verdict(self) -> Verdict {
-        match self {
-            // The kernel tells the sender that there is no route.
-            Self::Refused(_, Reason::NoRoute) | Self::Unrecorded(Reason::NoRoute) => Verdict::Pass,
-            _ if self.is_dropped() => Verdict::Drop,
-            _ => Verdict::Pass,
-        }
+        if self.is_dropped() { Verdict::Drop } else { Verdict::Pass }
     }
 
     /// Whether its packets get no further.

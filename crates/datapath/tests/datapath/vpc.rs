@@ -106,11 +106,6 @@ impl Nic {
     pub(crate) fn kept_out(&self, reason: Reason) -> Seen {
         (self.number, Direction::Ingress, Fate::Refused(reason))
     }
-
-    /// A packet is in a bucket.
-    pub(crate) fn bucket(&self, direction: Direction, bucket: Bucket) -> Seen {
-        (self.number, direction, Fate::Bucket(bucket))
-    }
 }
 
 #[allow(clippy::many_single_char_names, reason = "octets")]
@@ -158,11 +153,6 @@ impl Vpc {
     /// A frame arrives for the task by the kernel's way from outside.
     pub(crate) fn arrive(&self, nic: &Nic, frame: &[u8]) -> Step {
         self.step(nic, Direction::Ingress, frame, Gso::default(), UPLINK)
-    }
-
-    /// The router itself sends the task a frame.
-    pub(crate) fn tell(&self, nic: &Nic, frame: &[u8]) -> Step {
-        self.step(nic, Direction::Ingress, frame, Gso::default(), 0)
     }
 
     /// One task sends a frame to another. What goes by the kernel's way arrives so.
@@ -218,21 +208,6 @@ impl Vpc {
         }
         let seen = [own].into_iter().chain(others).map(seen_of).collect();
         Step { verdict, seen }
-    }
-
-    /// Runs a program on a frame, and asserts nothing.
-    pub(crate) fn run(&self, nic: &Nic, direction: Direction, frame: &[u8]) -> Verdict {
-        let (program, received_by) = match direction {
-            Direction::Egress => (self.datapath.from_eni(), 0),
-            Direction::Ingress => (self.datapath.to_eni(), UPLINK),
-        };
-        let arrival = Arrival { frame, gso: Gso::default(), eni: nic.number.get(), received_by };
-        run::repeat(program, arrival, 1)
-    }
-
-    /// What is counted of a flow so far.
-    pub(crate) fn count(&self, record: &Record) -> Count {
-        Snapshot::take(&self.datapath).count_of(record)
     }
 
     /// Lets so much time pass without a packet that whoever allows less has been idle for too long.
