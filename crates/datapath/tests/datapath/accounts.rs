@@ -3,9 +3,9 @@
 use enid_datapath::{Bucket, Count, Datapath, FlowReading, Reason};
 
 use crate::case::Fixture;
-use crate::records::count;
 use crate::frame::{Ipv4, SYN, tcp};
 use crate::host::{BPF, command, in_host, settings};
+use crate::records::count;
 
 fn send(fixture: &Fixture, ports: std::ops::Range<u16>) {
     for port in ports {

@@ -257,4 +257,3 @@ fn packet_socket() -> OwnedFd {
         socket
     }
 }
-

@@ -105,9 +105,8 @@ fn a_virtual_machines_segments_count_as_packets() {
     in_host(|| {
         let wire = Wire::new(&config(1024));
         let task = wire.silent_task(1, JUMBO);
-        let [ipv4, ipv6] = NOBODY.map(|destination| {
-            task.nic.packet(destination.parse().unwrap(), 6, &tcp(1, 2, ACK, 30_000))
-        });
+        let [ipv4, ipv6] = NOBODY
+            .map(|destination| task.nic.packet(destination.parse().unwrap(), 6, &tcp(1, 2, ACK, 30_000)));
         task.send(vec![(segmented(1, 20, 1448), ipv4), (segmented(4, 40, 1428), ipv6)]);
         wire.assert_audits(&task);
         let flows = flows(&wire, &task, Direction::Egress);
@@ -182,7 +181,8 @@ fn tcp_with_offloads_audits_and_counts_what_is_on_the_wire() {
             assert_segmented(&wire, &task);
             let ledgers = wire.assert_audits(&task);
             // The task asks for its gateway.
-            let asked = ledgers.egress.bucket(Bucket::Arp).packets + ledgers.ingress.bucket(Bucket::Arp).packets;
+            let asked =
+                ledgers.egress.bucket(Bucket::Arp).packets + ledgers.ingress.bucket(Bucket::Arp).packets;
             assert!(asked >= 2);
         });
     }
