@@ -63,6 +63,10 @@ fn headers(address: IpAddr) -> usize {
     if address.is_ipv4() { 28 } else { 48 }
 }
 
+fn send(near: &UdpSocket, size: usize) -> io::Result<usize> {
+    near.send(&vec![7; size])
+}
+
 fn is_too_large(sent: &io::Result<usize>) -> bool {
     sent.as_ref().is_err_and(|error| error.raw_os_error() == Some(90)) // EMSGSIZE
 }
@@ -76,7 +80,7 @@ fn come(to: &UdpSocket, count: usize, size: usize) -> bool {
 #[track_caller]
 fn learn(near: &UdpSocket, far: &UdpSocket, size: usize) {
     far.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    let arrives = || near.send(&vec![7; size]).is_ok() && come(far, 1, size);
+    let arrives = || send(near, size).is_ok() && come(far, 1, size);
     assert!(wait_until(DEADLINE, arrives), "{size} bytes");
 }
 
@@ -87,19 +91,19 @@ fn assert_learned(task: &Task, from: IpAddr, far: &UdpSocket, reporter: &str, mt
     let to = far.local_addr().unwrap();
     let errors = IcmpErrors::listen(&inside(task), from.is_ipv4());
     let near = connected(&inside(task), from, to, Oversize::Refuse);
-    near.send(&[7; 8000]).unwrap();
+    send(&near, 8000).unwrap();
     let kind = if from.is_ipv4() { (3, 4) } else { (2, 0) };
     let wanted =
         IcmpError { from: parse(reporter), kind, mtu: mtu.into(), source: from, destination: to.ip() };
     assert_eq!(errors.next(), wanted);
-    assert!(is_too_large(&near.send(&[7; 8000])), "the sender knows");
+    assert!(is_too_large(&send(&near, 8000)), "the sender knows");
     assert_eq!(path_mtu(&near), u32::from(mtu));
     // The error that waits for whoever asks.
     near.take_error().unwrap();
     let fits = usize::from(mtu) - headers(from);
-    assert!(is_too_large(&near.send(&vec![7; fits + 1])));
+    assert!(is_too_large(&send(&near, fits + 1)));
     near.take_error().unwrap();
-    near.send(&vec![7; fits]).unwrap();
+    send(&near, fits).unwrap();
     assert!(come(far, 1, fits));
 }
 
@@ -201,7 +205,7 @@ fn segmented_buffers_larger_than_the_way_out_are_not_lost_in_silence() {
     let server = udp(&outside.server, parse(SERVER[0]), 5002);
     let near = connected(&inside(&task), ipv4(&task), server.local_addr().unwrap(), Oversize::Fragment);
     segment(&near, 8000);
-    near.send(&vec![7; 56_000]).unwrap();
+    send(&near, 56_000).unwrap();
     assert!(come(&server, 7, 8000));
     for ((from, to), reporter) in addresses(&task).into_iter().zip(SERVER).zip(SHOP_GATEWAY) {
         let server = udp(&outside.server, parse(to), 5001);
@@ -209,15 +213,15 @@ fn segmented_buffers_larger_than_the_way_out_are_not_lost_in_silence() {
         // Segments that fit pass, however large the buffer is.
         let near = connected(&inside(&task), from, to, Oversize::Refuse);
         segment(&near, 1200);
-        near.send(&vec![7; 48_000]).unwrap();
+        send(&near, 48_000).unwrap();
         assert!(come(&server, 40, 1200), "{to}");
         // Segments that don't are refused as one packet would be.
         let errors = IcmpErrors::listen(&inside(&task), from.is_ipv4());
         segment(&near, 8000);
-        near.send(&vec![7; 56_000]).unwrap();
+        send(&near, 56_000).unwrap();
         let error = errors.next();
         assert_eq!((error.from, error.mtu, error.source), (parse(reporter), 1500, from));
-        assert!(wait_until(DEADLINE, || is_too_large(&near.send(&vec![7; 56_000]))), "the sender knows");
+        assert!(wait_until(DEADLINE, || is_too_large(&send(&near, 56_000))), "the sender knows");
     }
     assert_closed(&host);
 }
@@ -263,7 +267,7 @@ fn an_eni_of_a_smaller_mtu_is_reached() {
     let server = udp(&inside(&small), ipv4(&small), 5002);
     let near = connected(&inside(&large), ipv4(&large), server.local_addr().unwrap(), Oversize::Fragment);
     segment(&near, 8000);
-    near.send(&vec![7; 56_000]).unwrap();
+    send(&near, 56_000).unwrap();
     assert!(come(&server, 7, 8000));
     for ((from, to), reporter) in addresses(&large).into_iter().zip(addresses(&small)).zip(RED_GATEWAY) {
         let server = udp(&inside(&small), to, 5001);

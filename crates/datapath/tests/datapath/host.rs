@@ -76,6 +76,7 @@ pub(crate) fn routes() {
 pub(crate) fn forward() {
     for (parameter, value) in [
         ("ipv4/ip_forward", "1"),
+        ("ipv4/conf/default/proxy_arp", "1"),
         ("ipv6/conf/all/forwarding", "1"),
         ("ipv6/conf/default/addr_gen_mode", "1"),
         ("ipv6/conf/default/accept_dad", "0"),

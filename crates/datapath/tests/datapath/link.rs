@@ -85,7 +85,13 @@ impl Wire {
         let thread = outside.thread;
         command(&format!("ip link add uplink mtu 9001 type veth peer name eth0 mtu 9001 netns {thread}"));
         command("ip link set uplink up");
-        outside.commands(&["ip link set eth0 up".to_owned(), "ip link set lo up".to_owned()]);
+        // A router asks for others' neighbours from an address of that link alone.
+        command("ip address add fe80::2/64 dev uplink nodad");
+        outside.commands(&[
+            "ip link set eth0 up".to_owned(),
+            "ip link set lo up".to_owned(),
+            "ip address add fe80::3/64 dev eth0 nodad".to_owned(),
+        ]);
         for (family, (block, vpc)) in [(24, "10.0.0.0/24"), (64, "fd00:1::/64")].into_iter().enumerate() {
             let (own, uplink) = (OUTSIDE[family], UPLINKS[family]);
             command(&format!("ip address add {uplink}/{block} dev uplink"));

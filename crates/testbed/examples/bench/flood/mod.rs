@@ -96,8 +96,9 @@ const FIGURES: [&str; 4] = ["1 B request p50, µs", "1 B request p99, µs", "str
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let work = &arguments.work;
-    let capacity = format!("[flow_table]\ncapacity = {}\n", arguments.flow_capacity);
-    let daemon = Daemon::start(&arguments.enid, work, "enid", &capacity)?;
+    // And buffers no larger than those of a bare veth.
+    let more = format!("[flow_table]\ncapacity = {}\n[eni]\ngso_max_size = 65536\n", arguments.flow_capacity);
+    let daemon = Daemon::start(&arguments.enid, work, "enid", &more)?;
     let subjects = [enid(&daemon)?, floor(work)?];
     take_the_lead()?;
     let length = Duration::from_secs_f64(arguments.seconds);

@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     enid: Option<PathBuf>,
     /// How often each measure is taken of each subject.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 15)]
     rounds: u32,
     /// How long each is, after a warm-up of a quarter of it.
     #[arg(long, default_value_t = 0.25)]
@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     /// Only these, with commas between them: stream, request, request-1k, connect, datagram.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Measure>,
-    /// Only these, with commas between them: veth, ptp, bridge, enid, routed, redirect, redirect-mac.
+    /// Only these, with commas between them: veth, ptp, bridge, enid, enid-big, routed, redirect, redirect-mac.
     #[arg(long, value_delimiter = ',')]
     subjects: Vec<String>,
     /// The MTUs, with commas between them.
@@ -62,11 +62,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut daemons = Vec::new();
     if let Some(program) = &arguments.enid {
         if arguments.wants("enid") {
-            daemons.push(("enid", tasks::start(program, work, "enid", "")?));
+            daemons.push(("enid", tasks::start(program, work, "enid", "nat", tasks::PLAIN)?));
+        }
+        if arguments.wants("enid-big") {
+            // Where no uplink sets a limit, BIG TCP is the default.
+            daemons.push(("enid-big", tasks::start(program, work, "big", "none", "")?));
         }
         if arguments.kernel {
-            let daemon = tasks::start(program, work, "kernel", "[forwarding]\nmode = \"kernel\"\n")?;
-            daemons.push(("enid-kernel", daemon));
+            let more = format!("{}[forwarding]\nmode = \"kernel\"\n", tasks::PLAIN);
+            daemons.push(("enid-kernel", tasks::start(program, work, "kernel", "nat", &more)?));
         }
     }
     take_the_lead()?;
@@ -95,6 +99,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let measures = Measure::chosen(&arguments.only);
         let rounds = Rounds::take(&subjects, &measures, window, arguments.rounds)?;
         report::table(kind, &subjects, &rounds);
+        report::ratios("enid", &subjects, &rounds);
     }
     Ok(())
 }

@@ -30,3 +30,23 @@ pub(crate) fn table(kind: Kind, subjects: &[Subject], rounds: &Rounds) {
         print_row(&row);
     }
 }
+
+/// Prints what the subject of that name is to every other one, as the median of the rounds' ratios.
+pub(crate) fn ratios(name: &str, subjects: &[Subject], rounds: &Rounds) {
+    let Some(position) = subjects.iter().position(|subject| subject.name == name) else { return };
+    let others = |other: &usize| *other != position;
+    println!();
+    let mut head = vec![format!("{name} ÷")];
+    head.extend(
+        (0..subjects.len()).filter(others).filter_map(|other| Some(subjects.get(other)?.name.to_owned())),
+    );
+    print_head(&head);
+    for (figure, values) in &rounds.figures {
+        let Some(own) = values.get(position) else { continue };
+        let mut row = vec![(*figure).to_owned()];
+        for other in (0..subjects.len()).filter(others).filter_map(|other| values.get(other)) {
+            row.push(ratio(median(own.iter().zip(other).map(|(own, other)| own / other))));
+        }
+        print_row(&row);
+    }
+}

@@ -9,13 +9,16 @@ use crate::enid::{Daemon, task_end};
 use crate::subject::{Kind, Subject};
 use crate::traffic::Pair;
 
+/// Buffers as large as those of a bare veth: no BIG TCP.
+pub(crate) const PLAIN: &str = "[eni]\ngso_max_size = 65536\n";
+
 /// A VPC whose group lets its members reach each other, as one rule among others.
 const NETWORK: &str = r#"
 [[vpc]]
 name = "bench"
 ipv4_cidr = "10.9.0.0/16"
 ipv6_cidr = "fd09::/56"
-uplink = "nat"
+uplink = "UPLINK"
 
 [[vpc.subnet]]
 name = "bench-a"
@@ -41,10 +44,10 @@ egress = [
 ]
 "#;
 
-/// Starts a daemon and declares the network.
-pub(crate) fn start(program: &Path, work: &Path, name: &str, more: &str) -> Result<Daemon> {
+/// Starts a daemon and declares the network, with that uplink.
+pub(crate) fn start(program: &Path, work: &Path, name: &str, uplink: &str, more: &str) -> Result<Daemon> {
     let daemon = Daemon::start(program, work, name, more)?;
-    daemon.session()?.apply(NETWORK)?;
+    daemon.session()?.apply(&NETWORK.replace("UPLINK", uplink))?;
     Ok(daemon)
 }
 
