@@ -47,8 +47,7 @@ pub(crate) fn restore<'e>(
     Ok(())
 }
 
-/// Puts in force what has changed of what is declared: new flows meet it at once, and flows that exist with the
-/// new epoch.
+/// Puts in force what has changed of what is declared. When this returns, no packet is judged by what was before.
 pub(crate) fn follow(datapath: &Datapath, old: &Networks, new: &Networks) -> Result<(), DatapathError> {
     let (old_groups, new_groups) = (by_id(groups(old)), by_id(groups(new)));
     let (old_lists, new_lists) = (lists_by_id(lists(old)), lists_by_id(lists(new)));
@@ -70,7 +69,7 @@ pub(crate) fn follow(datapath: &Datapath, old: &Networks, new: &Networks) -> Res
     for id in old_lists.keys().filter(|id| !new_lists.contains_key(id)) {
         changed |= datapath.remove_prefix_list(*id)?;
     }
-    if changed { datapath.advance_epoch() } else { Ok(()) }
+    if changed { datapath.enforce() } else { Ok(()) }
 }
 
 /// Makes an ENI's addresses members of its security groups.
