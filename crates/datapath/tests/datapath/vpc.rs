@@ -9,7 +9,7 @@ use enid_model::{EniNumber, MacAddress, Mtu, SecurityGroupId};
 
 use crate::frame::{from_mac, packet};
 use crate::host::{self, command, config, eni, in_host};
-use crate::records::{Moved, Place, Record, Snapshot, Tuple};
+use crate::records::{Moved, Place, Snapshot, Tuple};
 use crate::reference::{self, Said};
 use crate::run::{self, Arrival, Gso, Verdict};
 
