@@ -50,6 +50,7 @@ impl Message {
 }
 
 const ICMP_HEADER: u32 = 8;
+const HOP_BY_HOP: u8 = 0;
 const FRAGMENT: u8 = 44;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -115,12 +116,13 @@ fn of_message(skb: Skb, case: &mut Case, target: u32) -> Standings {
     // arrive.
     let is_too_big = message == Message::TooBig as u32 && key.source == packet.key.destination;
     let about = flow::find(key, moment);
+    let was_for_sender = !about.is_null() && key.destination == packet.key.source;
     if target == 0 {
-        return both(!about.is_null() || is_too_big && !packet.is_egress(), Standing::Related);
+        let is_about = if packet.is_egress() { was_for_sender } else { !about.is_null() || is_too_big };
+        return both(is_about, Standing::Related);
     }
     // Who sends the error may do so by its own part in that flow alone: as the one that the packet was for.
-    let is_for_sender =
-        !about.is_null() && key.destination == packet.key.source && leads_to(about, packet.key.eni);
+    let is_for_sender = was_for_sender && leads_to(about, packet.key.eni);
     Standings {
         own: both(is_for_sender, Standing::Related).own,
         target: both(!about.is_null() || is_too_big, Standing::Related).target,
@@ -158,7 +160,15 @@ fn carried(skb: Skb, packet: &Packet, key: &mut FlowKey) -> bool {
         destination = [header.addresses[2], header.addresses[3]];
         key.protocol = header.next;
         let mut end = inner + 40;
-        if header.next == FRAGMENT {
+        // What a buffer of more than 64 KiB has instead of a length (RFC 2675).
+        if key.protocol == HOP_BY_HOP {
+            let Some([next, words, ..]) = load::<[u8; 8]>(skb, end) else {
+                return false;
+            };
+            key.protocol = next;
+            end += (u32::from(words) + 1) * 8;
+        }
+        if key.protocol == FRAGMENT {
             let Some([next, ..]) = load::<[u8; 8]>(skb, end) else {
                 return false;
             };

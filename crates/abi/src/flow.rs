@@ -216,7 +216,7 @@ pub struct FlowValue {
     pub class: u8,
     /// The number of the traffic class that the receiver has for it.
     pub target_class: u8,
-    /// Bits of [`FlowValue::UNTRACKED_SENDER`] and its like.
+    /// Bits of [`FlowValue::UNTRACKED_OWN`] and its like.
     pub bits: u8,
     /// When `keep` was set. It counts from then on: an entry never expires by a moment that is past already.
     pub changed: Tick,

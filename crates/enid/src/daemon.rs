@@ -220,7 +220,12 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         eni_capacity: config.eni.capacity,
         default_mtu: config.eni.mtu,
         flow_limit: config.flow_table.flow_limit(),
-        segmentation: Segmentation::new(config.eni.gso_max_size, Version::running(), runtime.clone()),
+        segmentation: Segmentation::new(
+            config.eni.gso_max_size,
+            forwarding.forwarding,
+            Version::running(),
+            runtime.clone(),
+        ),
         host_namespace: Namespace::own()?.id(),
         state: Mutex::new(state),
         busy: BusyNames::default(),

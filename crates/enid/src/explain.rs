@@ -257,7 +257,8 @@ impl Walk<'_> {
             detail.push_str("; the connection that has these ports is tracked, and goes on");
         }
         self.add(step, REFUSED, Some(task), detail);
-        Ok(Err(format!("no {step} of {}'s security groups allow it", task.task.name)))
+        let direction = direction.as_str();
+        Ok(Err(format!("no {direction} rule of {}'s security groups allows it", task.task.name)))
     }
 
     /// Whether it may belong to a flow that there is: its ports are known, and it is no ICMP request.

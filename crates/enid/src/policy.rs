@@ -47,8 +47,7 @@ pub(crate) fn restore<'e>(
     Ok(())
 }
 
-/// Puts in force what has changed of what is declared: new flows meet it at once, and flows that exist with the
-/// new epoch.
+/// Puts in force what has changed of what is declared. When this returns, no packet is judged by what was before.
 pub(crate) fn follow(datapath: &Datapath, old: &Networks, new: &Networks) -> Result<(), DatapathError> {
     let (old_groups, new_groups) = (by_id(groups(old)), by_id(groups(new)));
     let (old_lists, new_lists) = (lists_by_id(lists(old)), lists_by_id(lists(new)));
@@ -70,7 +69,7 @@ pub(crate) fn follow(datapath: &Datapath, old: &Networks, new: &Networks) -> Res
     for id in old_lists.keys().filter(|id| !new_lists.contains_key(id)) {
         changed |= datapath.remove_prefix_list(*id)?;
     }
-    if changed { datapath.advance_epoch() } else { Ok(()) }
+    if changed { datapath.enforce() } else { Ok(()) }
 }
 
 /// Makes an ENI's addresses members of its security groups.
@@ -109,4 +108,33 @@ fn by_id<'n>(groups: impl Iterator<Item = &'n SecurityGroup>) -> HashMap<Securit
 
 fn lists_by_id<'n>(lists: impl Iterator<Item = &'n PrefixList>) -> HashMap<PrefixListId, &'n PrefixList> {
     lists.map(|list| (list.id, list)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use enid_model::NetworkSpec;
+
+    use super::*;
+
+    /// A VPC with so many prefix lists of each kind.
+    fn networks(ipv4: usize, both: usize) -> Networks {
+        let mut file = "[[vpc]]\nname = \"shop\"\nipv4_cidr = \"10.0.0.0/16\"\n".to_owned();
+        for number in 0..ipv4 + both {
+            let entries =
+                if number < ipv4 { "\"192.0.2.0/24\"" } else { "\"192.0.2.0/24\", \"2001:db8::/32\"" };
+            write!(file, "[[vpc.prefix_list]]\nname = \"list-{number}\"\nentries = [{entries}]\n").unwrap();
+        }
+        let spec = NetworkSpec::parse(&file, "network.toml").unwrap();
+        Networks::default().apply(&spec).unwrap().0
+    }
+
+    #[test]
+    fn a_list_takes_room_for_each_family_that_it_has() {
+        assert!(check_room(&networks(1024, 0)).is_ok());
+        assert!(check_room(&networks(0, 512)).is_ok());
+        let error = check_room(&networks(1, 512)).unwrap_err().to_string();
+        assert!(error.contains("1024 prefix lists") && error.ends_with("1025"), "{error}");
+    }
 }

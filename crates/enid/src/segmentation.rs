@@ -7,6 +7,7 @@
 
 use std::sync::OnceLock;
 
+use enid_datapath::Forwarding;
 use enid_model::{GsoMaxSize, GsoMaxSizes, Uplink, Vpc};
 use tokio::runtime::Handle;
 
@@ -21,6 +22,9 @@ const IPV4: Version = Version(6, 3);
 /// the MTU that the sender knows already, for ever.
 const IPV6: Version = Version(7, 0);
 
+/// The Linux that brought them for IPv6, for whoever does not route them.
+const IPV6_UNROUTED: Version = Version(5, 19);
+
 /// The largest buffers that this kernel routes.
 pub(crate) fn routed(kernel: Option<Version>) -> GsoMaxSizes {
     let since = |version| if kernel >= Some(version) { GsoMaxSize::MAX } else { GsoMaxSize::LEGACY };
@@ -31,6 +35,7 @@ pub(crate) fn routed(kernel: Option<Version>) -> GsoMaxSizes {
 #[derive(Debug)]
 pub(crate) struct Segmentation {
     wanted: Option<GsoMaxSize>,
+    forwarding: Forwarding,
     kernel: Option<Version>,
     runtime: Handle,
     /// What every way out of the host takes, as it was when an ENI first had to know.
@@ -39,17 +44,29 @@ pub(crate) struct Segmentation {
 
 impl Segmentation {
     /// `wanted` is what the configuration says.
-    pub(crate) const fn new(wanted: Option<GsoMaxSize>, kernel: Option<Version>, runtime: Handle) -> Self {
-        Self { wanted, kernel, runtime, way_out: OnceLock::new() }
+    pub(crate) const fn new(
+        wanted: Option<GsoMaxSize>,
+        forwarding: Forwarding,
+        kernel: Option<Version>,
+        runtime: Handle,
+    ) -> Self {
+        Self { wanted, forwarding, kernel, runtime, way_out: OnceLock::new() }
     }
 
     /// The sizes of a new ENI of a VPC. For the first that has a way out it looks at the host's, and blocks.
     pub(crate) fn of(&self, vpc: &Vpc) -> GsoMaxSizes {
-        let routed = routed(self.kernel);
+        let mut most = routed(self.kernel);
         match (self.wanted, vpc.uplink) {
-            (Some(size), _) => routed.min(GsoMaxSizes { ipv4: size, ipv6: size }),
-            (None, Uplink::None) => routed,
-            (None, Uplink::Nat) => routed.min(self.way_out()),
+            (Some(size), uplink) => {
+                let unrouted = uplink == Uplink::None && self.forwarding == Forwarding::Direct;
+                // Not unasked: whatever routes IPv6 inside of a task meets the same fault of the kernel.
+                if unrouted && self.kernel >= Some(IPV6_UNROUTED) {
+                    most.ipv6 = GsoMaxSize::MAX;
+                }
+                most.min(GsoMaxSizes { ipv4: size, ipv6: size })
+            }
+            (None, Uplink::None) => most,
+            (None, Uplink::Nat) => most.min(self.way_out()),
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::kernel::{ask, link_names, links, text};
 use crate::ledger::assert_closed;
-use crate::networks::{host, inside, ipv4, router, subnet, vpc};
+use crate::networks::{host, inside, ipv4, ipv6, router, subnet, vpc};
 
 /// The MAC of every router (the model's `MacAddress::ROUTER`), as the neighbours of a task must have it.
 fn router_mac() -> String {
@@ -206,12 +206,15 @@ fn instance_metadata_is_unreachable() {
 fn the_first_packet_to_a_new_task_arrives() {
     let host = host();
     let peer = host.create("peer", "red/a");
-    let near = udp(&inside(&peer), ipv4(&peer), 5000);
+    let near = [ipv4(&peer), ipv6(&peer)].map(|own| udp(&inside(&peer), own, 5000));
     for round in 0..60 {
         let name = format!("task-{round}");
         let task = host.create(&name, "red/b");
+        let far = [ipv4(&task), ipv6(&task)].map(|own| udp(&inside(&task), own, 5001));
         // Each datagram is waited for: one that is lost on the way fails this.
-        send_datagrams(&near, &udp(&inside(&task), ipv4(&task), 5001), 1, 100);
+        for (near, far) in near.iter().zip(&far) {
+            send_datagrams(near, far, 1, 100);
+        }
         assert_closed(&host);
         host.delete(&name);
     }

@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use enid::ForwardingMode;
 use enid_api::v1::{CreateTaskRequest, DoctorRequest, Finding};
 use enid_testbed::namespace::command;
-use enid_testbed::{Host, new_task};
+use enid_testbed::{Host, HostOptions, new_task};
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::networks::{host, number, router};
@@ -29,10 +30,31 @@ fn a_healthy_host_is_well() {
     host.create("web", "shop/a");
     let findings = findings(&host);
     assert!(findings.iter().all(|finding| finding.severity == "ok"), "{findings:?}");
-    for subject in
-        ["kernel", "BTF", "run directory", "bpf", "cgroup2", "nftables", "BIG TCP", "tasks", "leaks"]
-    {
+    for subject in [
+        "kernel",
+        "BTF",
+        "forwarding",
+        "run directory",
+        "bpf",
+        "cgroup2",
+        "nftables",
+        "BIG TCP",
+        "tasks",
+        "leaks",
+    ] {
         assert!(findings.iter().any(|finding| finding.subject == subject), "{subject}");
+    }
+}
+
+#[test]
+fn who_forwards_is_said_and_why() {
+    for (mode, detail) in [
+        (ForwardingMode::Auto, "direct: the kernel takes packets straight from ENI to ENI"),
+        (ForwardingMode::Direct, "direct: as the configuration says"),
+        (ForwardingMode::Kernel, "kernel: as the configuration says"),
+    ] {
+        let host = Host::start(&HostOptions { forwarding: mode, ..Default::default() });
+        assert_names(&host, "ok", "forwarding", detail);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
+use enid::ForwardingMode;
 use enid_api::v1::Task;
 use enid_flowlog::Direction;
 use enid_model::{GsoMaxSize, GsoMaxSizes};
@@ -104,6 +105,29 @@ fn the_configuration_may_say_how_large_buffers_are() {
             let task = host.create(task, subnet);
             assert_eq!(sizes_of(&host, &task, vpc).ipv4.get(), bytes, "{vpc}");
         }
+    }
+}
+
+#[test]
+fn ipv6_has_buffers_beyond_64_kib_where_no_kernel_routes_them_that_can_not() {
+    for forwarding in [ForwardingMode::Direct, ForwardingMode::Kernel] {
+        let host = host_as(&HostOptions { gso_max_size: Some(524_280), forwarding, ..Default::default() });
+        let (a, b) = (host.create("a", "red/a"), host.create("b", "red/b"));
+        if forwarding == ForwardingMode::Direct {
+            assert_eq!(sizes_of(&host, &a, "red").ipv6, GsoMaxSize::MAX, "Linux has this since 5.19");
+        }
+        let segments = segments_sent(&inside(&a));
+        transfer(&inside(&a), &inside(&b), SocketAddr::new(ipv6(&b), 8080), 16 * MEBIBYTE);
+        flush(&host);
+        assert_closed(&host);
+        let records = records(&host);
+        let (packets, _) = total(&records, "a", Direction::Egress, to_port(TCP, 8080));
+        assert_eq!(packets, segments_sent(&inside(&a)) - segments, "{forwarding:?}");
+        assert_eq!(
+            records.iter().filter(|record| record.protocol == Some(ICMPV6)).count(),
+            0,
+            "{forwarding:?}"
+        );
     }
 }
 

@@ -84,6 +84,14 @@ impl PolicyMaps {
         Ok(true)
     }
 
+    /// Waits until no program is left that reads what was replaced or removed.
+    pub(super) fn settle(&self, grace: &GracePeriod) -> Result<(), DatapathError> {
+        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        grace.wait()?;
+        *replaced = false;
+        Ok(())
+    }
+
     /// Makes an address a member's. Says whether it was not.
     pub(super) fn add_member(&self, key: &MemberKey, eni: u32) -> Result<bool, DatapathError> {
         let _hand = self.members_hand();

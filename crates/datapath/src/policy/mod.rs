@@ -2,7 +2,7 @@
 //!
 //! A group, or a family's part of a prefix list, is one element of a map and changes in one step: a program sees all
 //! of its rules as they were, or all as they are. What a change means for flows that exist is decided by the policy
-//! epoch, which is its caller's to advance once all of a change is in the maps: see [`Datapath::advance_epoch`].
+//! epoch, which its caller begins once all of a change is in the maps: see [`Datapath::enforce`].
 
 mod compile;
 mod id;
@@ -97,12 +97,19 @@ impl Datapath {
         self.policy.remove_member(&wanted::member_key(group, address), eni.get())
     }
 
+    /// Puts what was set and removed in force for flows that exist, too: a new policy epoch begins, and when this returns
+    /// no program is left that judges by what was before. Some milliseconds.
+    pub fn enforce(&self) -> Result<(), DatapathError> {
+        self.advance_epoch()?;
+        self.policy.settle(&self.grace)
+    }
+
     /// Makes the maps hold a policy and nothing else, and begins a new policy epoch if that is a change; says whether
     /// it is. What both the old and the new policy allow passes all the while.
     pub fn set_policy(&self, policy: &Policy) -> Result<bool, DatapathError> {
         let changed = self.policy.set(policy, &self.grace)?;
         if changed {
-            self.advance_epoch()?;
+            self.enforce()?;
         }
         Ok(changed)
     }

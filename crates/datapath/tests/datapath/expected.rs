@@ -9,10 +9,13 @@ use crate::frame::{self, Ipv4, Ipv6};
 use crate::records::{Place, Tuple};
 use crate::reference::{self, Packet, Said};
 
+/// Direction, source, destination, protocol and identification: what fragments of a datagram share.
+type Datagram = (Direction, IpAddr, IpAddr, u8, u32);
+
 /// The first fragments that were seen.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
-    ports: HashMap<(Direction, IpAddr, IpAddr, u8, u32), (u16, u16)>,
+    ports: HashMap<Datagram, (u16, u16)>,
 }
 
 impl Expected {

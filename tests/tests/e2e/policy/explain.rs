@@ -145,7 +145,7 @@ fn the_steps_name_enis_groups_and_rules(forwarding: ForwardingMode) {
     );
     let explained = explain(&host, request(&target, "from", ipv4(&open), Tcp(8000)));
     assert_eq!(explained.verdict, "refused");
-    assert_eq!(explained.reason, "no ingress rules of target's security groups allow it");
+    assert_eq!(explained.reason, "no ingress rule of target's security groups allows it");
     let last = explained.steps.last().unwrap();
     assert_eq!((&*last.step, &*last.detail), ("ingress rules", "no rule of second, target allows it"));
     let explained = explain(&host, request(&target, "from", ipv4(&open), Tcp(443)));
