@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use enid_datapath::{Forwarding, Reason};
 
-use crate::frame::{ACK, Ipv4, Ipv6, error, fragment, from_mac, icmp, packet, tcp, udp};
+use crate::frame::{ACK, Ipv4, Ipv6, error, fragment, from_mac, icmp, options, packet, tcp, udp};
 use crate::host::in_host;
 use crate::policy;
 use crate::vpc::{Nic, Seen, Vpc, both_ways};
@@ -280,6 +280,36 @@ fn errors_about_fragments_find_their_flow() {
             assert_eq!(vpc.arrive(client, &complaint).seen, [client.kept_out(Reason::NoRule)]);
             assert_eq!(vpc.send(client, &first).seen, [client.sent()]);
             assert_eq!(vpc.arrive(client, &complaint).seen, [client.got()]);
+        }
+    });
+}
+
+/// A buffer of more than 64 KiB states its length in a hop-by-hop header, which an error about it carries.
+#[test]
+fn errors_about_jumbograms_find_their_flow() {
+    in_host(|| {
+        let Udp { vpc, client, .. } = &Udp::new(Forwarding::Direct);
+        let IpAddr::V6(to) = remotes()[1] else { panic!("an IPv6 address") };
+        let datagram = udp(4000, 53, 64);
+        let jumbogram =
+            Ipv6 { source: client.ipv6, destination: to, protocol: 17, ..Ipv6::default() }.frame(&datagram);
+        let extensions = vec![(0, options(8)), (44, fragment(0, true))];
+        let both = Ipv6 { source: client.ipv6, destination: to, protocol: 17, extensions, ..Ipv6::default() };
+        let extensions = vec![(0, options(8))];
+        let buffer =
+            Ipv6 { source: client.ipv6, destination: to, protocol: 17, extensions, ..Ipv6::default() };
+        let unreachable = of(to.into()).unreachable;
+        let complain = |about: &[u8]| {
+            vpc.arrive(client, &from_router(client, to.into(), &error(unreachable, 0, about))).seen
+        };
+        for about in [buffer.frame(&datagram), both.frame(&datagram)] {
+            assert_eq!(complain(&about), [client.kept_out(Reason::NoRule)]);
+        }
+        assert_eq!(vpc.send(client, &from_mac(jumbogram, client.mac)).seen, [client.sent()]);
+        for about in [buffer.frame(&datagram), both.frame(&datagram)] {
+            assert_eq!(complain(&about), [client.got()]);
+            // Cut short within the header.
+            assert_eq!(complain(&about[..14 + 40 + 7]), [client.kept_out(Reason::NoRule)]);
         }
     });
 }
