@@ -10,8 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use enid_datapath::Datapath;
 use enid_model::{
-    Eni, EniId, EniNumber, IdleTimeouts, MAX_SECURITY_GROUPS, MacAddress, Mtu, NamespaceId, PlatformVersion,
-    SecurityGroupId, Subnet, Task, TaskName, Vpc, VpcId,
+    EcsTask, Eni, EniId, EniNumber, IdleTimeouts, MAX_SECURITY_GROUPS, MacAddress, Mtu, NamespaceId,
+    PlatformVersion, SecurityGroupId, Subnet, Tags, Task, TaskName, Vpc, VpcId,
 };
 use enid_netns::{Namespace, NetnsError, remove_name_of};
 use enid_store::{RunStore, TaskRecord, TaskState};
@@ -187,6 +187,8 @@ impl Tasks {
             netns,
             netns_adopted: new.netns.is_some(),
             eni,
+            ecs: EcsTask::default(),
+            tags: Tags::default(),
         };
         let id = namespace.namespace.id();
         let mut record = TaskRecord { task, state: TaskState::Creating, namespace: Some(id) };

@@ -10,7 +10,7 @@ use std::time::Instant;
 use enid_flowlog::{
     Direction, Filter, FlowRecord, Format, GroupBy, Interface, LineParser, Observation, Summary, Traffic,
 };
-use enid_model::{EniId, SubnetId, TrafficClass, VpcId};
+use enid_model::{EcsTask, EniId, SubnetId, Tags, TrafficClass, VpcId};
 
 const RECORDS: u32 = 200_000;
 const INTERFACES: u32 = 20;
@@ -89,15 +89,18 @@ fn interface(index: u32) -> Result<Arc<Interface>, enid_model::ModelError> {
         subnet: SubnetId::random(),
         region: "eu-central-1".parse()?,
         zone: "euc1-az2".parse()?,
+        ecs: EcsTask::default(),
+        tags: Tags::default(),
+        shown_tags: [None, None],
     }))
 }
 
 fn record(interface: &Arc<Interface>, index: u32, address: fn(u32) -> IpAddr) -> FlowRecord {
-    FlowRecord {
-        interface: Arc::clone(interface),
-        start: 1_700_000_000 + u64::from(index % 60),
-        end: 1_700_000_059,
-        observation: Observation::Traffic(Traffic {
+    FlowRecord::new(
+        Arc::clone(interface),
+        1_700_000_000 + u64::from(index % 60),
+        1_700_000_059,
+        Observation::Traffic(Traffic {
             src: address(index),
             dst: address(index / 7),
             src_port: 443,
@@ -111,7 +114,7 @@ fn record(interface: &Arc<Interface>, index: u32, address: fn(u32) -> IpAddr) ->
             traffic_path: None,
             class: TrafficClass::ImagePull,
         }),
-    }
+    )
 }
 
 fn ipv4(index: u32) -> IpAddr {

@@ -94,22 +94,89 @@ fields! {
     /// The sublocation.
     SublocationId "sublocation-id" "sublocationId" 4 false,
     /// The service whose published prefix holds `pkt-srcaddr`.
-    PktSrcAwsService "pkt-src-aws-service" "pktSrcAwsService" 5 false,
+    PktSrcAwsService "pkt-src-aws-service" "pktSrcAwsService" 5 true,
     /// The service whose published prefix holds `pkt-dstaddr`.
-    PktDstAwsService "pkt-dst-aws-service" "pktDstAwsService" 5 false,
+    PktDstAwsService "pkt-dst-aws-service" "pktDstAwsService" 5 true,
     /// ingress or egress, as the ENI sees it.
     FlowDirection "flow-direction" "flowDirection" 5 true,
     /// The way that egress traffic takes, 1 to 8.
     TrafficPath "traffic-path" "trafficPath" 5 true,
+    /// The ARN of the ECS cluster that the task runs in.
+    EcsClusterArn "ecs-cluster-arn" "ecsClusterArn" 7 true,
+    /// The name of the ECS cluster.
+    EcsClusterName "ecs-cluster-name" "ecsClusterName" 7 true,
+    /// The ARN of the container instance: on Fargate there is none.
+    EcsContainerInstanceArn "ecs-container-instance-arn" "ecsContainerInstanceArn" 7 false,
+    /// The id of the container instance: on Fargate there is none.
+    EcsContainerInstanceId "ecs-container-instance-id" "ecsContainerInstanceId" 7 false,
+    /// The runtime's id of the task's first container.
+    EcsContainerId "ecs-container-id" "ecsContainerId" 7 true,
+    /// The runtime's id of the task's second container.
+    EcsSecondContainerId "ecs-second-container-id" "ecsSecondContainerId" 7 true,
+    /// The ECS service that started the task.
+    EcsServiceName "ecs-service-name" "ecsServiceName" 7 true,
+    /// The ARN of the task definition.
+    EcsTaskDefinitionArn "ecs-task-definition-arn" "ecsTaskDefinitionArn" 7 true,
+    /// The ARN of the task.
+    EcsTaskArn "ecs-task-arn" "ecsTaskArn" 7 true,
+    /// The id of the task.
+    EcsTaskId "ecs-task-id" "ecsTaskId" 7 true,
     /// Why the traffic was refused, where a VPC's Block Public Access did so: the only published value is `BPA`. A host
     /// has no such thing.
     RejectReason "reject-reason" "rejectReason" 8 false,
+    /// The resource that the ENI belongs to, where that is a gateway's.
+    ResourceId "resource-id" "resourceId" 9 false,
+    /// 0 none, 1 by hardware, 2 by the application, 3 both: whether an application encrypts, a host does not see.
+    EncryptionStatus "encryption-status" "encryptionStatus" 10 false,
+    /// The value of an instance's tag, percent-encoded: a task is no instance.
+    InstanceTag "instance-tag" "instanceTag" 11 false,
+    /// The value of another tag of the instance.
+    InstanceTag2 "instance-tag-2" "instanceTag2" 11 false,
+    /// The value of the ENI's tag whose key the flow log names, percent-encoded.
+    InterfaceTag "interface-tag" "interfaceTag" 11 true,
+    /// The value of another tag of the ENI.
+    InterfaceTag2 "interface-tag-2" "interfaceTag2" 11 true,
+    /// The value of an Auto Scaling group's tag: a task is in none.
+    AsgTag "asg-tag" "asgTag" 11 false,
+    /// The value of another tag of the Auto Scaling group.
+    AsgTag2 "asg-tag-2" "asgTag2" 11 false,
+    /// What kind of interface the ENI is.
+    InterfaceType "interface-type" "interfaceType" 11 true,
+    /// The ENI at the other side, where it is one of this host: on egress it receives, on ingress it sends.
+    NextHopInterfaceId "next-hop-interface-id" "nextHopInterfaceId" 11 true,
+    /// The next hop's subnet.
+    NextHopSubnetId "next-hop-subnet-id" "nextHopSubnetId" 11 true,
+    /// The next hop's availability zone.
+    NextHopAzId "next-hop-az-id" "nextHopAzId" 11 true,
+    /// The next hop's VPC.
+    NextHopVpcId "next-hop-vpc-id" "nextHopVpcId" 11 true,
+    /// What kind of interface the next hop is.
+    NextHopInterfaceType "next-hop-interface-type" "nextHopInterfaceType" 11 true,
     /// On whose behalf the flow runs; enid's own.
     TrafficClass "traffic-class" "trafficClass" 0 true,
     /// The task that the ENI belongs to; enid's own.
     TaskName "task-name" "taskName" 0 true,
     /// Why the traffic was refused, of any of a host's reasons; enid's own.
     DropReason "drop-reason" "dropReason" 0 true,
+    /// Of a SKIPDATA record, how many packets are in no record; enid's own.
+    PacketsDropped "packets-dropped" "packetsDropped" 0 true,
+    /// Of a SKIPDATA record, how many bytes are in no record; enid's own.
+    BytesDropped "bytes-dropped" "bytesDropped" 0 true,
+    /// Of a SKIPDATA record, how many records were made and given up; enid's own.
+    RecordsDropped "records-dropped" "recordsDropped" 0 true,
+}
+
+/// What a field's values are, and so the type of its Parquet column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldKind {
+    /// A number that fits INT32: a port, a protocol, flags, a version.
+    Small,
+    /// A number of 64 bits, INT64: a count, a time.
+    Count,
+    /// An IP address, as text.
+    Address,
+    /// Other text: an identifier, a name, a word.
+    Text,
 }
 
 impl Field {
@@ -122,8 +189,31 @@ impl Field {
     }
 
     /// The field's bit in a set of fields.
-    pub(crate) const fn bit(self) -> u64 {
+    pub(crate) const fn bit(self) -> u128 {
         1 << self as u8
+    }
+
+    /// What its values are.
+    pub const fn kind(self) -> FieldKind {
+        use FieldKind::{Address, Count, Small, Text};
+        match self {
+            Self::Version
+            | Self::SrcPort
+            | Self::DstPort
+            | Self::Protocol
+            | Self::TcpFlags
+            | Self::TrafficPath
+            | Self::EncryptionStatus => Small,
+            Self::Packets
+            | Self::Bytes
+            | Self::Start
+            | Self::End
+            | Self::PacketsDropped
+            | Self::BytesDropped
+            | Self::RecordsDropped => Count,
+            Self::SrcAddr | Self::DstAddr | Self::PktSrcAddr | Self::PktDstAddr => Address,
+            _ => Text,
+        }
     }
 
     /// The field whose name is fewest edits away, if it is near enough to be what was meant.
@@ -213,7 +303,7 @@ mod tests {
             }
             assert_eq!(message, format!("`{name}` is not a flow log field; did you mean `{nearest}`?"));
         }
-        for name in ["", "x", "ecs-cluster-arn", "ünïcödé"] {
+        for name in ["", "x", "transit-gateway", "ünïcödé"] {
             assert_eq!(
                 name.parse::<Field>().unwrap_err().to_string(),
                 format!("`{name}` is not a flow log field")

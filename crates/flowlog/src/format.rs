@@ -16,7 +16,7 @@ const LOWEST_VERSION: u8 = 2;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Format {
     fields: Vec<Field>,
-    set: u64,
+    set: u128,
     version: u8,
 }
 
@@ -144,7 +144,7 @@ fn malformed(text: &str, position: usize, reason: &'static str) -> FlowLogError 
 #[allow(clippy::unwrap_used, reason = "test helpers")]
 mod tests {
     use super::*;
-    use crate::record::Observation;
+    use crate::record::{Loss, Observation};
     use crate::testing::{self, line};
 
     const DEFAULT: &str = "${version} ${account-id} ${interface-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} \
@@ -178,15 +178,14 @@ mod tests {
             line(&Format::default(), &record),
             "2 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - NODATA"
         );
-        record.observation = Observation::SkipData;
+        record.observation = Observation::SkipData(Loss { packets: 3, bytes: 252, records: 0 });
         assert_eq!(
             line(&Format::default(), &record),
             "2 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - SKIPDATA"
         );
         assert_eq!(
-            line(&Format::complete(), &record),
-            "5 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - SKIPDATA \
-             vpc-abcdefab012345678 subnet-aaaaaaaa012345678 - - - - ap-southeast-2 apse2-az3 - - - web-1 -"
+            line(&"${version} ${vpc-id} ${srcaddr} ${az-id} ${ecs-task-id} ${interface-tag} ${packets-dropped} ${bytes-dropped}".parse().unwrap(), &record),
+            "11 vpc-abcdefab012345678 - apse2-az3 0b69d5c0d655 web%20shop 3 252"
         );
     }
 

@@ -17,12 +17,7 @@ pub fn no_data_records(
     start: u64,
     end: u64,
 ) -> impl Iterator<Item = FlowRecord> {
-    idle.into_iter().map(move |interface| FlowRecord {
-        interface,
-        start,
-        end,
-        observation: Observation::NoData,
-    })
+    idle.into_iter().map(move |interface| FlowRecord::new(interface, start, end, Observation::NoData))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ mod value;
 pub use directory::{LogDirectory, LogDirectoryOptions};
 pub use error::{FlowLogError, LineError};
 pub use extent::Extent;
-pub use field::Field;
+pub use field::{Field, FieldKind};
 pub use file_name::{FileName, FlowLogId, SLOT_SECONDS};
 pub use filter::{Cidr, Filter};
 pub use format::Format;
@@ -36,7 +36,7 @@ pub use parsed::ParsedRecord;
 pub use read::{Records, read};
 pub use reader::{MAX_LINE_BYTES, RecordReader};
 pub use record::{
-    Action, Direction, DropReason, FlowRecord, Interface, IpType, LogStatus, Observation, Traffic,
+    Action, Direction, DropReason, FlowRecord, Interface, IpType, LogStatus, Loss, Observation, Traffic,
 };
 pub use repair::Repaired;
 pub use summary::{GroupBy, Key, SortBy, Summary, Totals};

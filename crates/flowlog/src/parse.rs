@@ -1,5 +1,6 @@
 //! Lines of text back into records.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -31,10 +32,13 @@ struct Recent {
     region: Shared,
     zone: Shared,
     task: Shared,
-    other: Shared,
+    others: HashMap<Field, Shared>,
     eni: Remembered<EniId>,
     vpc: Remembered<VpcId>,
     subnet: Remembered<SubnetId>,
+    next_eni: Remembered<EniId>,
+    next_vpc: Remembered<VpcId>,
+    next_subnet: Remembered<SubnetId>,
 }
 
 impl LineParser {
@@ -106,22 +110,16 @@ impl Recent {
             }
             Field::VpcId => record.vpc_id = Some(self.vpc.get(value, "a VPC id")?),
             Field::SubnetId => record.subnet_id = Some(self.subnet.get(value, "a subnet id")?),
-            Field::InstanceId => record.instance_id = Some(self.other.get(value)?),
             Field::TcpFlags => record.tcp_flags = Some(number(value, "a set of TCP flags")?),
             Field::Type => record.ip_type = Some(IpType::from_word(value).ok_or("one of IPv4, IPv6, EFA")?),
             Field::PktSrcAddr => record.pkt_srcaddr = Some(parse(value, "an address")?),
             Field::PktDstAddr => record.pkt_dstaddr = Some(parse(value, "an address")?),
             Field::Region => record.region = Some(self.region.get(value)?),
             Field::AzId => record.az_id = Some(self.zone.get(value)?),
-            Field::SublocationType => record.sublocation_type = Some(self.other.get(value)?),
-            Field::SublocationId => record.sublocation_id = Some(self.other.get(value)?),
-            Field::PktSrcAwsService => record.pkt_src_aws_service = Some(self.other.get(value)?),
-            Field::PktDstAwsService => record.pkt_dst_aws_service = Some(self.other.get(value)?),
             Field::FlowDirection => {
                 record.flow_direction = Some(Direction::from_word(value).ok_or("ingress or egress")?);
             }
             Field::TrafficPath => record.traffic_path = Some(number(value, "a traffic path")?),
-            Field::RejectReason => record.reject_reason = Some(self.other.get(value)?),
             Field::TrafficClass => {
                 record.traffic_class = Some(parse::<TrafficClass>(value, "a traffic class")?);
             }
@@ -134,6 +132,20 @@ impl Recent {
             Field::DropReason => {
                 record.drop_reason = Some(DropReason::from_word(value).ok_or("a reason to refuse traffic")?);
             }
+            Field::NextHopInterfaceId => {
+                record.next_hop_interface_id = Some(self.next_eni.get(value, "an ENI id")?);
+            }
+            Field::NextHopSubnetId => {
+                record.next_hop_subnet_id = Some(self.next_subnet.get(value, "a subnet id")?);
+            }
+            Field::NextHopVpcId => record.next_hop_vpc_id = Some(self.next_vpc.get(value, "a VPC id")?),
+            Field::PacketsDropped => record.packets_dropped = Some(number(value, "a count")?),
+            Field::BytesDropped => record.bytes_dropped = Some(number(value, "a count")?),
+            Field::RecordsDropped => record.records_dropped = Some(number(value, "a count")?),
+            Field::EncryptionStatus => {
+                record.encryption_status = Some(number(value, "an encryption status")?);
+            }
+            other => record.others.push((other, self.others.entry(other).or_default().get(value)?)),
         }
         Ok(())
     }

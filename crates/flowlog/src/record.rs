@@ -4,13 +4,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use enid_model::{EniId, Name, SubnetId, TaskName, TrafficClass, VpcId};
+use enid_model::{EcsTask, EniId, Name, SubnetId, Tags, TaskName, TrafficClass, VpcId};
+use serde::{Deserialize, Serialize};
 
 use crate::field::Field;
 use crate::value::{Fields, Value, serialize_fields};
 
 /// What all records of one ENI have in common; shared, so that a record costs no text of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Interface {
     /// The account that owns the ENI; `unknown` where nobody said.
     pub account_id: Name,
@@ -26,7 +28,19 @@ pub struct Interface {
     pub region: Name,
     /// The availability zone.
     pub zone: Name,
+    /// The ECS objects that the task belongs to.
+    #[serde(default)]
+    pub ecs: EcsTask,
+    /// The ENI's tags.
+    #[serde(default)]
+    pub tags: Tags,
+    /// The values of the tags that the flow log at hand names, percent-encoded: `interface-tag` and `interface-tag-2`.
+    #[serde(skip)]
+    pub shown_tags: [Option<Box<str>>; 2],
 }
+
+/// `interface-type` of a task's ENI, as EC2 calls an ENI that is nothing special.
+const INTERFACE_TYPE: &str = "interface";
 
 /// What one flow, or one idle ENI, did in one aggregation interval.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +53,23 @@ pub struct FlowRecord {
     pub end: u64,
     /// What was seen.
     pub observation: Observation,
+    /// The ENI at the other side, where it is one of this host: on egress it receives, on ingress it sends.
+    pub next_hop: Option<Arc<Interface>>,
+    /// The service whose published prefix, or endpoint, has the source address.
+    pub src_service: Option<Arc<str>>,
+    /// The service whose published prefix, or endpoint, has the destination address.
+    pub dst_service: Option<Arc<str>>,
+}
+
+/// What is in no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Loss {
+    /// Packets on the wire.
+    pub packets: u64,
+    /// Layer-3 bytes on the wire.
+    pub bytes: u64,
+    /// Records that were made and given up before they were delivered; 0 where there were no records to begin with.
+    pub records: u64,
 }
 
 /// What was seen in the interval. Only traffic has addresses and counts.
@@ -49,7 +80,7 @@ pub enum Observation {
     /// No traffic: log status NODATA.
     NoData,
     /// Records were skipped, for want of capacity or after an internal error: log status SKIPDATA.
-    SkipData,
+    SkipData(Loss),
 }
 
 /// One flow: a unidirectional 5-tuple on one ENI, and what passed.
@@ -82,12 +113,29 @@ pub struct Traffic {
 }
 
 impl FlowRecord {
+    /// A record of an ENI, of which no next hop and no services are known.
+    pub const fn new(interface: Arc<Interface>, start: u64, end: u64, observation: Observation) -> Self {
+        Self { interface, start, end, observation, next_hop: None, src_service: None, dst_service: None }
+    }
+
     /// The record's log status.
     pub const fn log_status(&self) -> LogStatus {
         match self.observation {
             Observation::Traffic(_) => LogStatus::Ok,
             Observation::NoData => LogStatus::NoData,
-            Observation::SkipData => LogStatus::SkipData,
+            Observation::SkipData(_) => LogStatus::SkipData,
+        }
+    }
+
+    fn next_hop(&self) -> Option<&Interface> {
+        self.next_hop.as_deref()
+    }
+
+    /// What is in no record, if the record says so.
+    pub const fn loss(&self) -> Option<&Loss> {
+        match &self.observation {
+            Observation::SkipData(loss) => Some(loss),
+            Observation::Traffic(_) | Observation::NoData => None,
         }
     }
 
@@ -95,7 +143,7 @@ impl FlowRecord {
     pub const fn traffic(&self) -> Option<&Traffic> {
         match &self.observation {
             Observation::Traffic(traffic) => Some(traffic),
-            Observation::NoData | Observation::SkipData => None,
+            Observation::NoData | Observation::SkipData(_) => None,
         }
     }
 }
@@ -114,10 +162,38 @@ impl Fields for FlowRecord {
             Field::Region => Value::Text(interface.region.as_str()),
             Field::AzId => Value::Text(interface.zone.as_str()),
             Field::TaskName => Value::Text(interface.task.as_ref()?.as_str()),
-            of_traffic => return self.traffic()?.value(of_traffic),
+            Field::InterfaceType => Value::Text(INTERFACE_TYPE),
+            Field::InterfaceTag => Value::Text(interface.shown_tags[0].as_deref()?),
+            Field::InterfaceTag2 => Value::Text(interface.shown_tags[1].as_deref()?),
+            Field::NextHopInterfaceId => Value::Eni(self.next_hop()?.eni),
+            Field::NextHopSubnetId => Value::Subnet(self.next_hop()?.subnet),
+            Field::NextHopAzId => Value::Text(self.next_hop()?.zone.as_str()),
+            Field::NextHopVpcId => Value::Vpc(self.next_hop()?.vpc),
+            Field::NextHopInterfaceType => self.next_hop().map(|_| Value::Text(INTERFACE_TYPE))?,
+            Field::PktSrcAwsService => Value::Text(self.src_service.as_deref()?),
+            Field::PktDstAwsService => Value::Text(self.dst_service.as_deref()?),
+            Field::PacketsDropped => Value::Number(self.loss()?.packets),
+            Field::BytesDropped => Value::Number(self.loss()?.bytes),
+            Field::RecordsDropped => Value::Number(self.loss()?.records),
+            other => return ecs_value(&interface.ecs, other).or_else(|| self.traffic()?.value(other)),
         };
         Some(value)
     }
+}
+
+fn ecs_value(ecs: &EcsTask, field: Field) -> Option<Value<'_>> {
+    let identifier = match field {
+        Field::EcsClusterArn => &ecs.cluster_arn,
+        Field::EcsClusterName => &ecs.cluster_name,
+        Field::EcsContainerId => &ecs.container_id,
+        Field::EcsSecondContainerId => &ecs.second_container_id,
+        Field::EcsServiceName => &ecs.service_name,
+        Field::EcsTaskDefinitionArn => &ecs.task_definition_arn,
+        Field::EcsTaskArn => &ecs.task_arn,
+        Field::EcsTaskId => &ecs.task_id,
+        _ => return None,
+    };
+    identifier.as_ref().map(|identifier| Value::Text(identifier.as_str()))
 }
 
 impl Traffic {
@@ -149,7 +225,7 @@ impl Traffic {
     }
 }
 
-impl serde::Serialize for FlowRecord {
+impl Serialize for FlowRecord {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serialize_fields(self, serializer)
     }

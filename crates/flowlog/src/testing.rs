@@ -4,13 +4,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use enid_model::{Name, TrafficClass};
+use enid_model::{EcsTask, Identifier, Name, Tags, TrafficClass};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use crate::field::Field;
 use crate::format::Format;
-use crate::record::{Direction, DropReason, FlowRecord, Interface, Observation, Traffic};
+use crate::record::{Direction, DropReason, FlowRecord, Interface, Loss, Observation, Traffic};
 use crate::value::Fields;
 
 /// An ENI with the identifiers of the documentation's examples.
@@ -23,13 +23,33 @@ pub(crate) fn interface() -> Interface {
         subnet: "subnet-aaaaaaaa012345678".parse().unwrap(),
         region: "ap-southeast-2".parse().unwrap(),
         zone: "apse2-az3".parse().unwrap(),
+        ecs: EcsTask {
+            cluster_arn: identifier("arn:aws:ecs:ap-southeast-2:123456789010:cluster/shop"),
+            cluster_name: identifier("shop"),
+            service_name: identifier("web"),
+            task_definition_arn: identifier("arn:aws:ecs:ap-southeast-2:123456789010:task-definition/web:7"),
+            task_arn: identifier("arn:aws:ecs:ap-southeast-2:123456789010:task/shop/0b69d5c0d655"),
+            task_id: identifier("0b69d5c0d655"),
+            container_id: identifier("0b69d5c0d655-1"),
+            second_container_id: identifier("0b69d5c0d655-2"),
+        },
+        tags: Tags::default(),
+        shown_tags: [Some("web%20shop".into()), Some("blue".into())],
     }
+}
+
+fn identifier(text: &str) -> Option<Identifier> {
+    text.parse().ok()
 }
 
 /// The documentation's accepted SSH flow.
 pub(crate) fn ssh() -> FlowRecord {
+    let interface = Arc::new(interface());
     FlowRecord {
-        interface: Arc::new(interface()),
+        next_hop: Some(Arc::clone(&interface)),
+        src_service: Some("EC2".into()),
+        dst_service: Some("AMAZON".into()),
+        interface,
         start: 1_418_530_010,
         end: 1_418_530_070,
         observation: Observation::Traffic(Traffic {
@@ -58,7 +78,7 @@ pub(crate) fn ending_at(end: u64) -> FlowRecord {
 pub(crate) fn traffic_mut(record: &mut FlowRecord) -> &mut Traffic {
     match &mut record.observation {
         Observation::Traffic(traffic) => traffic,
-        Observation::NoData | Observation::SkipData => panic!("the record has no traffic"),
+        Observation::NoData | Observation::SkipData(_) => panic!("the record has no traffic"),
     }
 }
 
@@ -85,18 +105,50 @@ fn any_name() -> impl Strategy<Value = Name> {
     })
 }
 
+fn any_identifier() -> impl Strategy<Value = Option<Identifier>> {
+    prop::option::of("[a-z:/0-9-]{2,40}".prop_filter_map("a dash alone", |text| text.parse().ok()))
+}
+
+fn any_ecs() -> impl Strategy<Value = EcsTask> {
+    let one = any_identifier;
+    ((one(), one(), one(), one()), (one(), one(), one(), one())).prop_map(|(cluster, task)| EcsTask {
+        cluster_arn: cluster.0,
+        cluster_name: cluster.1,
+        service_name: cluster.2,
+        task_definition_arn: cluster.3,
+        task_arn: task.0,
+        task_id: task.1,
+        container_id: task.2,
+        second_container_id: task.3,
+    })
+}
+
+/// What the tags shown may be: percent-encoded, and never empty.
+fn any_tag() -> impl Strategy<Value = Option<Box<str>>> {
+    prop::option::of("[a-z%20]{2,20}".prop_map(Box::from))
+}
+
 fn any_interface() -> impl Strategy<Value = Interface> {
     let id = || (0..1_u128 << 68).prop_map(|number| format!("{number:017x}"));
     let names = (any_name(), any_name(), any_name(), prop::option::of(any_name()));
-    (names, id(), id(), id()).prop_map(|((account_id, region, zone, task), eni, vpc, subnet)| Interface {
-        account_id,
-        eni: format!("eni-{eni}").parse().unwrap(),
-        task: task.map(|task| task.as_str().parse().unwrap()),
-        vpc: format!("vpc-{vpc}").parse().unwrap(),
-        subnet: format!("subnet-{subnet}").parse().unwrap(),
-        region,
-        zone,
-    })
+    let ids = (id(), id(), id());
+    (names, ids, any_ecs(), [any_tag(), any_tag()]).prop_map(
+        |(names, (eni, vpc, subnet), ecs, shown_tags)| {
+            let (account_id, region, zone, task) = names;
+            Interface {
+                account_id,
+                eni: format!("eni-{eni}").parse().unwrap(),
+                task: task.map(|task| task.as_str().parse().unwrap()),
+                vpc: format!("vpc-{vpc}").parse().unwrap(),
+                subnet: format!("subnet-{subnet}").parse().unwrap(),
+                region,
+                zone,
+                ecs,
+                tags: Tags::default(),
+                shown_tags,
+            }
+        },
+    )
 }
 
 fn any_addresses() -> impl Strategy<Value = (IpAddr, IpAddr)> {
@@ -135,14 +187,29 @@ fn any_traffic() -> impl Strategy<Value = Traffic> {
     })
 }
 
+fn any_service() -> impl Strategy<Value = Option<Arc<str>>> {
+    prop::option::of(select(vec!["S3", "EC2", "AMAZON"]).prop_map(Arc::from))
+}
+
 /// Any record: traffic of either family, or none.
 pub(crate) fn any_record() -> impl Strategy<Value = FlowRecord> {
+    let loss = any::<[u64; 3]>().prop_map(|[packets, bytes, records]| Loss { packets, bytes, records });
     let observation = prop_oneof![
         6 => any_traffic().prop_map(Observation::Traffic),
         1 => Just(Observation::NoData),
-        1 => Just(Observation::SkipData),
+        1 => loss.prop_map(Observation::SkipData),
     ];
-    (any_interface(), any::<(u64, u64)>(), observation).prop_map(|(interface, (start, end), observation)| {
-        FlowRecord { interface: Arc::new(interface), start, end, observation }
-    })
+    let interfaces = (any_interface(), prop::option::of(any_interface()));
+    let services = (any_service(), any_service());
+    (interfaces, any::<(u64, u64)>(), observation, services).prop_map(
+        |((interface, next_hop), (start, end), observation, (src_service, dst_service))| FlowRecord {
+            interface: Arc::new(interface),
+            start,
+            end,
+            observation,
+            next_hop: next_hop.map(Arc::new),
+            src_service,
+            dst_service,
+        },
+    )
 }

@@ -68,7 +68,7 @@ mod tests {
     use crate::field::Field;
     use crate::format::Format;
     use crate::parse::LineParser;
-    use crate::record::{DropReason, Observation};
+    use crate::record::{DropReason, Loss, Observation};
     use crate::testing::{line, ssh};
     use crate::value::Fields;
 
@@ -98,9 +98,12 @@ mod tests {
         let mut record = ssh();
         let traffic = crate::testing::traffic_mut(&mut record);
         (traffic.traffic_path, traffic.drop_reason) = (Some(1), Some(DropReason::NoRule));
+        let mut loss = record.clone();
+        loss.observation = Observation::SkipData(Loss::default());
         for field in Field::ALL {
             let expected = field.is_filled() && *field != Field::Version;
-            assert_eq!(record.value(*field).is_some(), expected, "{field}");
+            let is_known = record.value(*field).or_else(|| loss.value(*field)).is_some();
+            assert_eq!(is_known, expected, "{field}");
         }
     }
 }

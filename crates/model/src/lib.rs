@@ -25,6 +25,7 @@ mod protocol;
 mod rule_spec;
 mod security_group;
 mod task;
+mod workload;
 
 pub use address::{AddressRefusal, RESERVED_AT_END, RESERVED_AT_START};
 pub use cidr::{Cidr, Ipv4Cidr, Ipv6Cidr};
@@ -52,3 +53,4 @@ pub use protocol::Protocol;
 pub use rule_spec::{PeerSpec, RuleSpec};
 pub use security_group::{DEFAULT_SECURITY_GROUP, MAX_RULES, MAX_SECURITY_GROUPS, Peer, Rule, SecurityGroup};
 pub use task::{NamespaceId, Task};
+pub use workload::{EcsTask, Identifier, Tags};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Eni, PlatformVersion, TaskName};
+use crate::{EcsTask, Eni, PlatformVersion, Tags, TaskName};
 
 /// Which network namespace a namespace is, whatever it is called: its inode in the kernel's namespace file system.
 /// An inode is given out again only after the namespace is gone.
@@ -31,4 +31,10 @@ pub struct Task {
     pub netns_adopted: bool,
     /// Its ENI.
     pub eni: Eni,
+    /// The ECS objects that it belongs to.
+    #[serde(default)]
+    pub ecs: EcsTask,
+    /// The tags of its ENI.
+    #[serde(default)]
+    pub tags: Tags,
 }

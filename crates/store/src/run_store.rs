@@ -118,7 +118,9 @@ impl RunStore {
 
 #[cfg(test)]
 mod tests {
-    use enid_model::{Eni, EniAddresses, EniId, IdleTimeouts, MacAddress, Mtu, PlatformVersion, SubnetId};
+    use enid_model::{
+        EcsTask, Eni, EniAddresses, EniId, IdleTimeouts, MacAddress, Mtu, PlatformVersion, SubnetId, Tags,
+    };
 
     use super::*;
 
@@ -140,6 +142,8 @@ mod tests {
             netns: "/run/netns/a".into(),
             netns_adopted: false,
             eni,
+            ecs: EcsTask::default(),
+            tags: Tags::default(),
         };
         TaskRecord { task, state: TaskState::Creating, namespace: None }
     }

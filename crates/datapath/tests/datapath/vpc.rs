@@ -86,7 +86,7 @@ impl Nic {
             ipv4: Some(self.ipv4),
             ipv6: Some(self.ipv6),
             groups: groups.to_vec(),
-            ..EniSettings::new(self.number, mac_address(self.mac), Mtu::JUMBO)
+            ..EniSettings::new(self.number, MacAddress::try_from(self.mac).unwrap(), Mtu::JUMBO)
         }
     }
 
@@ -114,10 +114,6 @@ impl Nic {
     pub(crate) fn bucket(&self, direction: Direction, bucket: Bucket) -> Seen {
         (self.number, direction, Fate::Bucket(bucket))
     }
-}
-
-fn mac_address([a, b, c, d, e, f]: [u8; 6]) -> MacAddress {
-    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}").parse().unwrap()
 }
 
 /// The router, and the data path.

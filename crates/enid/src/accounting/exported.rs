@@ -26,8 +26,8 @@ pub(super) struct Export {
 #[derive(Debug, Default)]
 pub(super) struct Exports {
     pub(super) windows: Vec<Export>,
-    /// Of ENIs, how many packets are then known to be in no record.
-    pub(super) unrecorded: Vec<(EniNumber, u64)>,
+    /// What of ENIs is then known to be in no record.
+    pub(super) unrecorded: Vec<(EniNumber, Count)>,
     /// What is then to be deleted.
     pub(super) ending: Ending,
 }
@@ -67,8 +67,8 @@ impl Exported {
                 self.totals.entry(share.eni.get()).or_default().add(share, count);
             }
         }
-        for (number, packets) in unrecorded {
-            self.totals.entry(number.get()).or_default().unrecorded = packets;
+        for (number, count) in unrecorded {
+            self.totals.entry(number.get()).or_default().set_unrecorded(count);
         }
         self.ending = ending;
         self.batch += 1;

@@ -25,9 +25,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use enid_datapath::{Bucket, Datapath, DatapathError, Direction, FlowKey, FlowReading, Ledgers, RefusalKey};
+use enid_datapath::{
+    Bucket, Count, Datapath, DatapathError, Direction, FlowKey, FlowReading, Ledgers, RefusalKey,
+};
 use enid_flowlog::{
-    FlowLogId, FlowRecord, Format, LogDirectory, LogDirectoryOptions, Observation, no_data_records,
+    FlowLogId, FlowRecord, Format, LogDirectory, LogDirectoryOptions, Loss, Observation, no_data_records,
 };
 use enid_model::{EniNumber, Subnet, Task};
 use tokio::sync::broadcast;
@@ -222,18 +224,16 @@ impl Accounting {
     ) -> Result<(), EnidError> {
         for number in numbers {
             let unrecorded = self.unrecorded(*number)?;
-            let known = books.exported.totals(*number).unrecorded;
+            let known = books.exported.totals(*number).unrecorded();
             if unrecorded == known {
                 continue;
             }
             batch.exports.unrecorded.push((*number, unrecorded));
             // Less than was known are those of new ledgers.
-            let interface = books.registry.interface(*number).filter(|_| unrecorded > known);
-            batch.records.extend(interface.map(|interface| FlowRecord {
-                interface,
-                start: books.interval_began,
-                end: ended,
-                observation: Observation::SkipData,
+            let Some(packets) = unrecorded.packets.checked_sub(known.packets) else { continue };
+            let loss = Loss { packets, bytes: unrecorded.bytes.saturating_sub(known.bytes), records: 0 };
+            batch.records.extend(books.registry.interface(*number).map(|interface| {
+                FlowRecord::new(interface, books.interval_began, ended, Observation::SkipData(loss))
             }));
         }
         Ok(())
@@ -248,14 +248,16 @@ impl Accounting {
         }
     }
 
-    /// How many packets of an ENI are in no record, as a table had no room for their flow.
-    fn unrecorded(&self, number: EniNumber) -> Result<u64, EnidError> {
+    /// What of an ENI is in no record, as a table had no room for its flow.
+    fn unrecorded(&self, number: EniNumber) -> Result<Count, EnidError> {
         let ledgers = self.ledgers(number)?.unwrap_or_default();
-        let packets = [Direction::Egress, Direction::Ingress].map(|direction| {
+        let mut unrecorded = Count::default();
+        for direction in [Direction::Egress, Direction::Ingress] {
             let ledger = ledgers.of(direction);
-            [Bucket::Skipped, Bucket::Unrecorded].map(|bucket| ledger.bucket(bucket).packets)
-        });
-        Ok(packets.iter().flatten().sum())
+            unrecorded.add(ledger.bucket(Bucket::Skipped));
+            unrecorded.add(ledger.bucket(Bucket::Unrecorded));
+        }
+        Ok(unrecorded)
     }
 
     /// Writes records, and only then counts them as exported and deletes the entries that have ended. Returns how many

@@ -38,6 +38,9 @@ impl Registry {
             subnet: eni.subnet,
             region: self.region.clone(),
             zone: subnet.zone.clone(),
+            ecs: task.ecs.clone(),
+            tags: task.tags.clone(),
+            shown_tags: [None, None],
         };
         self.enis.insert(eni.number, Arc::new(interface));
     }
@@ -92,12 +95,7 @@ impl Registry {
             traffic_path: vpc.and_then(|vpc| traffic_path(vpc, flow.destination)),
             class: share.class,
         };
-        Some(FlowRecord {
-            interface,
-            start: window.first,
-            end: window.last,
-            observation: Observation::Traffic(traffic),
-        })
+        Some(FlowRecord::new(interface, window.first, window.last, Observation::Traffic(traffic)))
     }
 }
 

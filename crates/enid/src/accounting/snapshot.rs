@@ -159,7 +159,7 @@ mod tests {
             flow.reason = Reason::from_number(port % 8);
             let count = Count { packets: u64::from(port) + 1, bytes: 1 << port.min(63) };
             exported.entries.insert(flow.entry(), [count, Count::default()]);
-            exported.totals.entry(flow.eni.get()).or_default().unrecorded = port.into();
+            exported.totals.entry(flow.eni.get()).or_default().set_unrecorded(count);
             if port % 3 == 0 {
                 exported.ending.entries.push(flow.entry());
             }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use enid_datapath::{Direction, FlowKey, FlowReading, FlowWindow, Interval};
 use enid_model::{
-    Eni, EniAddresses, EniId, EniNumber, IdleTimeouts, MacAddress, Mtu, PlatformVersion, Subnet, SubnetId,
-    Task, TrafficClass, VpcId,
+    EcsTask, Eni, EniAddresses, EniId, EniNumber, IdleTimeouts, MacAddress, Mtu, PlatformVersion, Subnet,
+    SubnetId, Tags, Task, TrafficClass, VpcId,
 };
 
 use super::registry::Registry;
@@ -78,6 +78,8 @@ pub(super) fn registry(count: u32) -> (Registry, Vec<EniId>) {
             netns: "/run/netns/web".into(),
             netns_adopted: false,
             eni,
+            ecs: EcsTask::default(),
+            tags: Tags::default(),
         };
         registry.add(&task, &subnet);
         task.eni.id

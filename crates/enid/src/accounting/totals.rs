@@ -14,8 +14,8 @@ type Sum = (u64, u64);
 pub(super) struct Totals {
     egress: DirectionTotals,
     ingress: DirectionTotals,
-    /// Of its packets, how many were known to be in no record for want of room.
-    pub(super) unrecorded: u64,
+    /// What of it was known to be in no record, for want of room.
+    unrecorded: Sum,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,15 @@ impl Totals {
             *packets += count.packets;
             *bytes += count.bytes;
         }
+    }
+
+    /// What of it was known to be in no record, for want of room.
+    pub(super) fn unrecorded(&self) -> Count {
+        count(self.unrecorded)
+    }
+
+    pub(super) const fn set_unrecorded(&mut self, count: Count) {
+        self.unrecorded = (count.packets, count.bytes);
     }
 
     /// What was let through, by traffic class.
