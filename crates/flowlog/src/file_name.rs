@@ -24,6 +24,11 @@ const SLOT_FORMAT: &str = "%Y%m%dT%H%MZ";
 pub struct FlowLogId(u128);
 
 impl FlowLogId {
+    /// An identifier that was not there before.
+    pub fn random() -> Self {
+        Self(fastrand::u128(..) >> (128 - 4 * ID_DIGITS))
+    }
+
     /// The identifier that always belongs to this text: one that need not be stored.
     pub fn derived_from(text: &str) -> Self {
         Self(fnv1a(text.as_bytes()) >> (128 - 4 * ID_DIGITS))

@@ -3,6 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::FlowLogError;
 use crate::field::Field;
 use crate::value::{Fields, Value};
@@ -13,7 +15,8 @@ const LOWEST_VERSION: u8 = 2;
 /// The fields of a flow log's lines, in order; each at most once, and at least one.
 ///
 /// Written `${version} ${account-id} …` by users and `version account-id …` in the first line of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Format {
     fields: Vec<Field>,
     set: u128,
@@ -133,6 +136,20 @@ impl FromStr for Format {
             position += part.chars().count() + 1;
         }
         Self::new(fields)
+    }
+}
+
+impl TryFrom<String> for Format {
+    type Error = FlowLogError;
+
+    fn try_from(text: String) -> Result<Self, FlowLogError> {
+        text.parse()
+    }
+}
+
+impl From<Format> for String {
+    fn from(format: Format) -> Self {
+        format.to_string()
     }
 }
 
