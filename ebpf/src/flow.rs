@@ -43,6 +43,9 @@ pub fn count_established(skb: Skb, packet: &Packet, wire: &Count, moment: &Momen
 pub fn find(key: &mut FlowKey, moment: &Moment) -> *mut FlowValue {
     let mut given_up = core::ptr::null_mut();
     for generation in 0..2 {
+        if generation == 1 && !has_second_generation(key.eni) {
+            break;
+        }
         key.generation = generation;
         let Some(entry) = FLOWS.get_ptr_mut(&*key) else {
             continue;
@@ -62,15 +65,29 @@ pub fn find(key: &mut FlowKey, moment: &Moment) -> *mut FlowValue {
     given_up
 }
 
+/// Whether there may be a flow of an ENI that has an entry of the second generation: most often there is none, and
+/// looking for one costs as much as looking for the first.
+#[inline(always)]
+fn has_second_generation(eni: u32) -> bool {
+    let slot = slot_of(eni, ENI_MASK.load());
+    let (Some(count), Some(deleted)) = (FLOW_COUNTS.get_ptr(slot), FLOWS_DELETED.get_ptr(slot)) else {
+        return false;
+    };
+    // SAFETY: values of the maps. Who deletes counts it afterwards; who makes one does so before its packet goes on.
+    unsafe { (&raw const (*count).made[1]).read_volatile() != (&raw const (*deleted)[1]).read_volatile() }
+}
+
 /// Finds the entry of a flow that leads to `target`, or makes it with these contents. Null where there is no room.
 #[inline(never)]
 pub fn place(key: &mut FlowKey, value: &FlowValue, limit: u32, moment: &Moment) -> *mut FlowValue {
     for generation in 0..2 {
         key.generation = generation;
-        if FLOWS.get_ptr(&*key).is_none() && !insert(key, value, limit, moment) {
-            return core::ptr::null_mut();
-        }
+        // Most often there is none: making it takes no look before. If there is one, it stays.
+        let has_room = insert(key, value, limit);
         let Some(entry) = FLOWS.get_ptr_mut(&*key) else {
+            if !has_room {
+                note_full(key.eni, moment);
+            }
             return core::ptr::null_mut();
         };
         // SAFETY: a value of the map.
@@ -81,34 +98,44 @@ pub fn place(key: &mut FlowKey, value: &FlowValue, limit: u32, moment: &Moment) 
     core::ptr::null_mut()
 }
 
-/// Makes an entry, unless another CPU was first. Says whether there was room.
+/// Makes an entry, unless there is one. Says whether there was room.
 #[inline(always)]
-fn insert(key: &FlowKey, value: &FlowValue, limit: u32, moment: &Moment) -> bool {
+fn insert(key: &FlowKey, value: &FlowValue, limit: u32) -> bool {
     let slot = slot_of(key.eni, ENI_MASK.load());
-    let (Some(count), Some(deleted)) = (FLOW_COUNTS.get_ptr_mut(slot), FLOWS_DELETED.get(slot)) else {
+    let (Some(count), Some(deleted)) = (FLOW_COUNTS.get_ptr_mut(slot), FLOWS_DELETED.get_ptr(slot)) else {
         return false;
     };
     const EXISTS: i32 = -17;
-    // SAFETY: a value of the map; several CPUs may be at its limit at once, and exceed it by as many.
+    // SAFETY: values of the maps; several CPUs may be at its limit at once, and exceed it by as many.
     unsafe {
-        let made = (&raw const (*count).made).read_volatile();
-        let inserted = if made.wrapping_sub(*deleted) >= u64::from(limit) {
-            Err(0)
-        } else {
-            // Whoever is first, both find the one entry: hence not BPF_ANY, which would replace it.
-            FLOWS.insert(key, value, u64::from(BPF_NOEXIST))
+        let entries = |generation: usize| {
+            let made = (&raw const (*count).made[generation]).read_volatile();
+            made.wrapping_sub((&raw const (*deleted)[generation]).read_volatile())
         };
-        match inserted {
-            Ok(()) => atomic::add(&raw mut (*count).made, 1),
-            Err(EXISTS) => {}
-            Err(_) => {
-                (&raw mut (*count).last_full).write_volatile(moment.now);
-                (&raw mut (*count).was_full).write_volatile(1);
-                return false;
+        if entries(0).wrapping_add(entries(1)) >= u64::from(limit) {
+            return false;
+        }
+        // Whoever is first, both find the one entry: hence not BPF_ANY, which would replace it.
+        match FLOWS.insert(key, value, u64::from(BPF_NOEXIST)) {
+            Ok(()) => {
+                atomic::add(&raw mut (*count).made[usize::from(key.generation & 1)], 1);
+                true
             }
+            Err(error) => error == EXISTS,
         }
     }
-    true
+}
+
+/// Notes that a flow of an ENI found no room.
+#[inline(always)]
+fn note_full(eni: u32, moment: &Moment) {
+    if let Some(count) = FLOW_COUNTS.get_ptr_mut(slot_of(eni, ENI_MASK.load())) {
+        // SAFETY: a value of the map.
+        unsafe {
+            (&raw mut (*count).last_full).write_volatile(moment.now);
+            (&raw mut (*count).was_full).write_volatile(1);
+        }
+    }
 }
 
 /// The windows of an entry that is about to be made: it is never without a mark, or user space could take it for

@@ -102,10 +102,34 @@ pub fn settle(
             (*reverse).phase = phase;
             (*reverse).idle = shorter;
             keep(reverse, longer, moment);
-            (&raw mut (*reverse).epoch).write_volatile(0);
+            let is_settled = !step.is_fresh && needs_no_decision(reverse, packet, step, phase, bits);
+            (&raw mut (*reverse).epoch).write_volatile(if is_settled { moment.epoch } else { 0 });
         }
     }
     entry
+}
+
+/// Whether a decision about the next packet the other way could only let it through to where its entry leads: between
+/// two ENIs of this host that both track the connection, which has come to a phase that this packet does not change.
+///
+/// # Safety
+///
+/// `reverse` is a value of the flow table.
+#[inline(always)]
+unsafe fn needs_no_decision(
+    reverse: *mut FlowValue,
+    packet: &Packet,
+    step: &Step<'_>,
+    phase: u8,
+    bits: u8,
+) -> bool {
+    const UNTRACKED: u8 = FlowValue::UNTRACKED_OWN | FlowValue::UNTRACKED_TARGET;
+    // SAFETY: the caller's.
+    let (target, reverse_bits) = unsafe { ((*reverse).target, (*reverse).bits) };
+    step.deliver != 0
+        && target == packet.key.eni
+        && (bits | reverse_bits) & UNTRACKED == 0
+        && !is_unsettled(packet, phase, reverse_bits)
 }
 
 /// Gives an entry up in favour of another: it expires as soon as nothing is pending.
