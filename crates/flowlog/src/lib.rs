@@ -4,6 +4,7 @@
 //! [`read()`] streams the [`ParsedRecord`]s of a file or directory that a [`Filter`] lets through, and a [`Summary`]
 //! adds them up. Both kinds of record answer for their [`Field`]s through [`Fields`].
 
+mod aggregate;
 mod directory;
 mod error;
 mod extent;
@@ -23,6 +24,7 @@ mod summary;
 mod testing;
 mod value;
 
+pub use aggregate::Aggregator;
 pub use directory::{LogDirectory, LogDirectoryOptions};
 pub use error::{FlowLogError, LineError};
 pub use extent::Extent;

@@ -313,7 +313,8 @@ mod tests {
                     let expected = record.value(*field).filter(|_| format.contains(*field));
                     prop_assert_eq!(parsed.value(*field), expected, "{}", field);
                 }
-                prop_assert_eq!(line(&format, &parsed), text);
+                prop_assert_eq!(&line(&format, &parsed), &text);
+                prop_assert_eq!(&line(&format, &ParsedRecord::from(&record)), &text);
             }
         }
 
