@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use enid_flowlog::Format;
 use enid_model::{GsoMaxSize, ModelError, Mtu, Name};
 use serde::Deserialize;
 
@@ -19,6 +18,8 @@ pub struct Config {
     pub socket_group: Option<String>,
     /// Flow logs.
     pub flow_log: FlowLogConfig,
+    /// The spool.
+    pub spool: SpoolConfig,
     /// The flow table.
     pub flow_table: FlowTableConfig,
     /// Forwarding between ENIs of this host.
@@ -35,11 +36,14 @@ pub struct Config {
 pub struct FlowLogConfig {
     /// The aggregation interval, 1 to 600 s.
     pub aggregation_interval_seconds: AggregationInterval,
-    /// The fields of a record, as `${srcaddr} ${dstaddr} …`.
-    #[serde(deserialize_with = "format_from_text")]
-    pub format: Format,
-    /// The most that complete records may take on disk, in bytes; the oldest files go first.
-    pub record_directory_bytes: u64,
+}
+
+/// The spool: records on disk until they are delivered, and as long after that as there is room.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpoolConfig {
+    /// The most that it may take on disk, in bytes; the oldest records go first.
+    pub max_bytes: u64,
 }
 
 /// The flow table's size.
@@ -132,18 +136,15 @@ impl TryFrom<u64> for AggregationInterval {
     }
 }
 
-fn format_from_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Format, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
-}
-
 impl Default for FlowLogConfig {
     fn default() -> Self {
-        Self {
-            aggregation_interval_seconds: AggregationInterval(Duration::from_mins(1)),
-            format: Format::default(),
-            record_directory_bytes: 1 << 30,
-        }
+        Self { aggregation_interval_seconds: AggregationInterval(Duration::from_mins(1)) }
+    }
+}
+
+impl Default for SpoolConfig {
+    fn default() -> Self {
+        Self { max_bytes: 1 << 30 }
     }
 }
 
@@ -255,7 +256,7 @@ mod tests {
         assert_eq!(config.region().unwrap().as_str(), "eu");
         assert_eq!(config.account().unwrap().as_str(), "unknown");
         assert_eq!(config.flow_log.aggregation_interval_seconds.get(), Duration::from_secs(5));
-        assert_eq!(config.flow_log.format, Format::default());
+        assert_eq!(config.spool.max_bytes, 1 << 30);
         assert_eq!(config.forwarding.mode, ForwardingMode::Auto);
     }
 
@@ -294,6 +295,6 @@ mod tests {
             "{}",
             error(text)
         );
-        assert!(error("\n[flow_log]\nformat = \"${nope}\"").starts_with("enid.toml:3: "));
+        assert!(error("\n[spool]\nmax_bytes = \"x\"").starts_with("enid.toml:3: "));
     }
 }

@@ -62,10 +62,6 @@ impl Directories {
         self.run.join("exported")
     }
 
-    pub(crate) fn journal(&self) -> PathBuf {
-        self.run.join("journal")
-    }
-
     pub(crate) fn etc(&self) -> PathBuf {
         self.run.join("etc")
     }

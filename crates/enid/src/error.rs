@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use enid_datapath::DatapathError;
-use enid_flowlog::FlowLogError;
 use enid_model::{
     AddressRefusal, ApplyError, LookupError, ModelError, NetworkFileError, RemoveError, SubnetId, TaskName,
     VpcId,
 };
 use enid_netns::NetnsError;
+use enid_spool::SpoolError;
 use enid_store::StoreError;
 use tonic::{Code, Status};
 
@@ -183,7 +183,7 @@ pub enum EnidError {
     Datapath(#[from] DatapathError),
     /// Records could not be written or read.
     #[error(transparent)]
-    FlowLog(#[from] FlowLogError),
+    Spool(#[from] SpoolError),
     /// A file of the daemon's own could not be used.
     #[error("can't {action} {path}: {source}")]
     File {
@@ -254,14 +254,14 @@ impl EnidError {
             Self::Stopping => Code::Unavailable,
             Self::Netns(error) if error.is_no_space() => Code::ResourceExhausted,
             Self::Store(error) if error.is_no_space() => Code::ResourceExhausted,
-            Self::FlowLog(error) if error.is_no_space() => Code::ResourceExhausted,
+            Self::Spool(error) if error.is_no_space() => Code::ResourceExhausted,
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Code::ResourceExhausted
             }
             Self::Netns(_)
             | Self::Store(_)
             | Self::Datapath(_)
-            | Self::FlowLog(_)
+            | Self::Spool(_)
             | Self::File { .. }
             | Self::SubnetGone { .. }
             | Self::RouterGone(_)

@@ -94,6 +94,14 @@ impl Aggregator {
     }
 }
 
+impl Extend<FlowRecord> for Aggregator {
+    fn extend<T: IntoIterator<Item = FlowRecord>>(&mut self, records: T) {
+        for record in records {
+            self.add(record);
+        }
+    }
+}
+
 /// Adds the second record of a flow to the first. What is known of the ENI and of the way is what was known last.
 fn join(known: &mut FlowRecord, record: FlowRecord) {
     match (&mut known.observation, record.observation) {
@@ -129,7 +137,7 @@ mod tests {
 
     fn aggregated(records: &[FlowRecord]) -> Vec<FlowRecord> {
         let mut aggregator = Aggregator::default();
-        records.iter().cloned().for_each(|record| aggregator.add(record));
+        aggregator.extend(records.iter().cloned());
         aggregator.finish()
     }
 

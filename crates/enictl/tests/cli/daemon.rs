@@ -10,10 +10,10 @@ use enid_api::v1::task_service_server::{TaskService, TaskServiceServer};
 use enid_api::v1::{
     ApplyRequest, ApplyResponse, AuditRequest, AuditResponse, CountersRequest, CountersResponse,
     CreateTaskRequest, DeleteNetworkObjectRequest, DeleteNetworkObjectResponse, DeleteTaskRequest,
-    DeleteTaskResponse, DoctorRequest, DoctorResponse, Eni, ExplainRequest, ExplainResponse, FlowLog,
-    FlushRequest, FlushResponse, FollowRequest, FollowResponse, GetFlowLogRequest, GetTaskRequest,
-    ListNetworksRequest, ListNetworksResponse, ListTasksRequest, ListTasksResponse, ListUpdate,
-    PrepareRunRequest, PrepareRunResponse, Task, UpdatePrefixListRequest, UpdateSecurityGroupRequest,
+    DeleteTaskResponse, DoctorRequest, DoctorResponse, Eni, ExplainRequest, ExplainResponse, FlushRequest,
+    FlushResponse, FollowRequest, FollowResponse, GetSpoolRequest, GetTaskRequest, ListNetworksRequest,
+    ListNetworksResponse, ListTasksRequest, ListTasksResponse, ListUpdate, PrepareRunRequest,
+    PrepareRunResponse, Spool, Task, UpdatePrefixListRequest, UpdateSecurityGroupRequest,
 };
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
@@ -29,7 +29,7 @@ pub(crate) struct Answers {
     pub(crate) networks: ListNetworksResponse,
     pub(crate) tasks: Vec<Task>,
     pub(crate) place: PrepareRunResponse,
-    pub(crate) flow_log: FlowLog,
+    pub(crate) spool: Spool,
     /// Sent to whoever follows, before the stream ends.
     pub(crate) followed: Vec<FollowResponse>,
     pub(crate) counters: CountersResponse,
@@ -199,8 +199,8 @@ impl TaskService for Answers {
 
 #[async_trait]
 impl FlowService for Answers {
-    async fn get_flow_log(&self, _: Request<GetFlowLogRequest>) -> Answer<FlowLog> {
-        Ok(Response::new(self.flow_log.clone()))
+    async fn get_spool(&self, _: Request<GetSpoolRequest>) -> Answer<Spool> {
+        Ok(Response::new(self.spool.clone()))
     }
 
     type FollowStream = Pin<Box<dyn Stream<Item = Result<FollowResponse, Status>> + Send>>;

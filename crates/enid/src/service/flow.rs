@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use enid_api::v1::{
-    self, AuditRequest, AuditResponse, CountersRequest, CountersResponse, FlowLog, FlushRequest,
-    FlushResponse, FollowRequest, FollowResponse, GetFlowLogRequest,
+    self, AuditRequest, AuditResponse, CountersRequest, CountersResponse, FlushRequest, FlushResponse,
+    FollowRequest, FollowResponse, GetSpoolRequest, Spool,
 };
 use enid_datapath::{Bucket, Count, Reason};
 use enid_flowlog::Format;
@@ -42,12 +42,10 @@ impl FlowApi {
 impl v1::flow_service_server::FlowService for FlowApi {
     type FollowStream = Pin<Box<dyn Stream<Item = Result<FollowResponse, Status>> + Send>>;
 
-    async fn get_flow_log(&self, _: Request<GetFlowLogRequest>) -> Result<Response<FlowLog>, Status> {
+    async fn get_spool(&self, _: Request<GetSpoolRequest>) -> Result<Response<Spool>, Status> {
         let accounting = &self.tasks.accounting;
-        Ok(Response::new(FlowLog {
-            record_directory: accounting.record_directory().display().to_string(),
-            log_directory: accounting.log_directory().display().to_string(),
-            format: accounting.format().to_string(),
+        Ok(Response::new(Spool {
+            directory: accounting.spool_directory().display().to_string(),
             aggregation_interval_seconds: u32::try_from(accounting.interval().as_secs()).unwrap_or(u32::MAX),
         }))
     }
