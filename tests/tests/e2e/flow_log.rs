@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use enid_api::v1::{FlowLog, FollowRequest, GetFlowLogRequest};
+use enid_api::v1::{FollowRequest, GetRecordDirectoriesRequest, RecordDirectories};
 use enid_flowlog::{FileName, Filter, LineParser, ParsedRecord, read};
 use enid_testbed::traffic::{send_datagrams, udp};
 use enid_testbed::{DEADLINE, Host, HostOptions, wait_until};
@@ -13,8 +13,9 @@ use crate::networks::{host, host_as, inside, ipv4};
 
 const HEADER: &str = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status";
 
-fn flow_log(host: &Host) -> FlowLog {
-    host.call(async |client| client.flows().get_flow_log(GetFlowLogRequest {}).await).unwrap()
+fn flow_log(host: &Host) -> RecordDirectories {
+    host.call(async |client| client.flows().get_record_directories(GetRecordDirectoriesRequest {}).await)
+        .unwrap()
 }
 
 /// The files of the flow log.

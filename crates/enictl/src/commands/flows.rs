@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, value_parser};
-use enid_api::v1::GetFlowLogRequest;
+use enid_api::v1::GetRecordDirectoriesRequest;
 use enid_flowlog::{FlowLogError, Format, GroupBy, ParsedRecord, SortBy, Summary, read};
 
 use crate::failure::Failure;
@@ -98,7 +98,7 @@ impl Flows {
 
 fn record_directory(session: &Session) -> Result<PathBuf, Failure> {
     session.talk(async |client| {
-        let flow_log = client.flows().get_flow_log(GetFlowLogRequest {}).await?;
+        let flow_log = client.flows().get_record_directories(GetRecordDirectoriesRequest {}).await?;
         Ok(flow_log.into_inner().record_directory.into())
     })
 }

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use enid_api::v1::{FlowLog, FollowResponse};
+use enid_api::v1::{FollowResponse, RecordDirectories};
 
 use crate::daemon::{Answers, Daemon};
 use crate::{Folder, enictl, output};
@@ -104,7 +104,10 @@ fn a_bad_line_is_reported_and_the_others_are_read() {
 fn the_daemon_says_where_the_files_are() {
     let (folder, _) = records();
     let daemon = Daemon::start(Answers {
-        flow_log: FlowLog { record_directory: folder.0.to_str().unwrap().to_owned(), ..FlowLog::default() },
+        directories: RecordDirectories {
+            record_directory: folder.0.to_str().unwrap().to_owned(),
+            ..RecordDirectories::default()
+        },
         ..Answers::default()
     });
     assert_eq!(daemon.stdout(&["flows", "--format", "${bytes}", "--task", "web"]), "15000\n300\n120\n");

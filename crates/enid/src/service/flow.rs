@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use enid_api::v1::{
-    self, AuditRequest, AuditResponse, CountersRequest, CountersResponse, FlowLog, FlushRequest,
-    FlushResponse, FollowRequest, FollowResponse, GetFlowLogRequest,
+    self, AuditRequest, AuditResponse, CountersRequest, CountersResponse, FlushRequest, FlushResponse,
+    FollowRequest, FollowResponse, GetRecordDirectoriesRequest, RecordDirectories,
 };
 use enid_datapath::{Bucket, Count, Reason};
 use enid_flowlog::Format;
@@ -42,9 +42,12 @@ impl FlowApi {
 impl v1::flow_service_server::FlowService for FlowApi {
     type FollowStream = Pin<Box<dyn Stream<Item = Result<FollowResponse, Status>> + Send>>;
 
-    async fn get_flow_log(&self, _: Request<GetFlowLogRequest>) -> Result<Response<FlowLog>, Status> {
+    async fn get_record_directories(
+        &self,
+        _: Request<GetRecordDirectoriesRequest>,
+    ) -> Result<Response<RecordDirectories>, Status> {
         let accounting = &self.tasks.accounting;
-        Ok(Response::new(FlowLog {
+        Ok(Response::new(RecordDirectories {
             record_directory: accounting.record_directory().display().to_string(),
             log_directory: accounting.log_directory().display().to_string(),
             format: accounting.format().to_string(),
