@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use enid_api::v1::flow_log_service_server::FlowLogServiceServer;
 use enid_api::v1::flow_service_server::FlowServiceServer;
 use enid_api::v1::host_service_server::HostServiceServer;
 use enid_api::v1::network_service_server::NetworkServiceServer;
@@ -24,12 +25,13 @@ use tonic::transport::Server;
 use crate::accounting::Accounting;
 use crate::config::Config;
 use crate::doctor::{self, Doctor};
+use crate::flow_logs::FlowLogs;
 use crate::kernel::Version;
 use crate::networks::NetworkState;
 use crate::router::Routers;
 use crate::run::{Runs, check_cgroup2, find_cgroup_directory};
 use crate::segmentation::Segmentation;
-use crate::service::{FlowApi, HostApi, NetworkApi, TaskApi};
+use crate::service::{FlowApi, FlowLogApi, HostApi, NetworkApi, TaskApi};
 use crate::sole::Sole;
 use crate::spares::Spares;
 use crate::tasks::{BusyNames, State, Tasks};
@@ -140,6 +142,7 @@ impl Daemon {
         let serving = Server::builder()
             .add_service(NetworkServiceServer::new(NetworkApi { tasks: Arc::clone(&self.tasks) }))
             .add_service(TaskServiceServer::new(TaskApi { tasks: Arc::clone(&self.tasks), runs: self.runs }))
+            .add_service(FlowLogServiceServer::new(FlowLogApi { tasks: Arc::clone(&self.tasks) }))
             .add_service(FlowServiceServer::new(FlowApi { tasks: Arc::clone(&self.tasks) }))
             .add_service(HostServiceServer::new(HostApi { doctor: self.doctor }))
             .serve_with_incoming_shutdown(UnixListenerStream::new(self.listener), async {
@@ -192,12 +195,14 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         eni_capacity: config.eni.capacity,
         forwarding: forwarding.forwarding,
     })?);
-    let network_store = NetworkStore::open(&directories.network_store())?;
-    let networks = Arc::new(NetworkState::restore(network_store, Arc::clone(&datapath))?);
+    let network_store = Arc::new(NetworkStore::open(&directories.network_store())?);
+    let networks = Arc::new(NetworkState::restore(Arc::clone(&network_store), Arc::clone(&datapath))?);
+    let flow_logs = FlowLogs::open(network_store)?;
     let accounting =
         Arc::new(Accounting::open(config, directories, Arc::clone(&datapath), Arc::clone(&networks))?);
     let routers = Arc::new(Routers::restore(Arc::clone(&store), paths.netns.clone())?);
     let (state, leftovers) = State::restore(&store, config.eni.capacity)?;
+    flow_logs.end(|eni| !state.has_eni(eni) && leftovers.iter().all(|left| left.task.eni.id != eni))?;
     let (reaper, deleted) = mpsc::unbounded_channel();
     let runs = Arc::new(Runs {
         datapath: Arc::clone(&datapath),
@@ -211,6 +216,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         routers,
         networks,
         accounting,
+        flow_logs,
         spares: Spares::start(config.eni.spare_namespaces)?,
         netns_directory: paths.netns.clone(),
         eni_capacity: config.eni.capacity,

@@ -11,6 +11,7 @@ mod doctor;
 mod eni;
 mod error;
 mod explain;
+mod flow_logs;
 mod forwarding;
 mod kernel;
 mod networks;

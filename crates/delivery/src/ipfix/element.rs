@@ -154,12 +154,12 @@ fn ipv6(address: IpAddr) -> [u8; 16] {
 /// IANA's forwardingStatus of what became of the packets: two bits of status, six of reason.
 const fn forwarding_status(reason: Option<DropReason>) -> u8 {
     match reason {
-        None => 64, // forwarded
+        None => 64,                                                                             // forwarded
         Some(DropReason::NoRule | DropReason::ClosedConnection | DropReason::TableFull) => 129, // ACL deny
-        Some(DropReason::Impersonation) => 130, // ACL drop
-        Some(DropReason::NoRoute) => 131, // unroutable
+        Some(DropReason::Impersonation) => 130,                                                 // ACL drop
+        Some(DropReason::NoRoute) => 131,                                                       // unroutable
         Some(DropReason::SpoofedSource) => 140, // reverse path forwarding
-        Some(DropReason::Router) => 141, // for us
+        Some(DropReason::Router) => 141,        // for us
     }
 }
 

@@ -43,7 +43,8 @@ impl Nfcapd {
 
 /// The flows of a file, as `nfdump -o json` shows them.
 fn read(file: &Path) -> Vec<Seen> {
-    let text = output(Command::new("nfdump").arg("-q").arg("-r").arg(file).args(["-o", "json"]).env("TZ", "UTC"));
+    let text =
+        output(Command::new("nfdump").arg("-q").arg("-r").arg(file).args(["-o", "json"]).env("TZ", "UTC"));
     if text.trim().is_empty() {
         return Vec::new();
     }

@@ -15,7 +15,9 @@ pub(crate) fn interface(index: u32) -> Arc<Interface> {
     let identifier = |text: String| Some(text.parse().unwrap());
     Arc::new(Interface {
         account_id: "123456789010".parse().unwrap(),
-        eni: format!("eni-{:017x}", 0x1_2345_6789_0000_0000 + u128::from(index) * 0x0101_0101 + 1).parse().unwrap(),
+        eni: format!("eni-{:017x}", 0x1_2345_6789_0000_0000 + u128::from(index) * 0x0101_0101 + 1)
+            .parse()
+            .unwrap(),
         task: (index != 1).then(|| format!("web-{index}").parse().unwrap()),
         vpc: "vpc-abcdefab012345678".parse().unwrap(),
         subnet: "subnet-aaaaaaaa012345678".parse().unwrap(),
@@ -45,7 +47,10 @@ pub(crate) fn flow(interface: &Arc<Interface>, number: u32, from: u64) -> FlowRe
         (Ipv4Addr::new(172, 31, high, low).into(), Ipv4Addr::new(10, low, 0, 1).into())
     } else {
         let low = u16::from(low);
-        (Ipv6Addr::new(0xfd00, 1, 2, 3, 4, 5, 6, low).into(), Ipv6Addr::new(0x2001, 0xdb8, low, 0, 0, 0, 0, 1).into())
+        (
+            Ipv6Addr::new(0xfd00, 1, 2, 3, 4, 5, 6, low).into(),
+            Ipv6Addr::new(0x2001, 0xdb8, low, 0, 0, 0, 0, 1).into(),
+        )
     };
     let protocol = [6, 17, 6, 1, 132][number as usize % 5];
     let has_ports = protocol != 1;

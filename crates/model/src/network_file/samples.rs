@@ -178,6 +178,7 @@ fn vpc(number: usize) -> impl Strategy<Value = VpcSpec> {
             subnets: subnets.into_iter().map(|number| subnet(number, zone, families)).collect(),
             prefix_lists,
             security_groups,
+            flow_logs: Vec::new(),
         },
     )
 }
