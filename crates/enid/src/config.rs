@@ -1,8 +1,8 @@
 //! The daemon's configuration: command-line paths, and an optional TOML file.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use enid_delivery::AggregationInterval;
 use enid_model::{GsoMaxSize, ModelError, Mtu, Name};
 use serde::Deserialize;
 
@@ -34,7 +34,7 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlowLogConfig {
-    /// The aggregation interval, 1 to 600 s.
+    /// How often records are made, where no flow log wants it more often: 60 or 600 s, or 1 to 59.
     pub aggregation_interval_seconds: AggregationInterval,
 }
 
@@ -113,32 +113,9 @@ pub struct Paths {
     pub cgroup: Option<PathBuf>,
 }
 
-/// The time over which a flow's packets make one record: 1 to 600 seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u64")]
-pub struct AggregationInterval(Duration);
-
-impl AggregationInterval {
-    /// As a length of time.
-    pub const fn get(self) -> Duration {
-        self.0
-    }
-}
-
-impl TryFrom<u64> for AggregationInterval {
-    type Error = String;
-
-    fn try_from(seconds: u64) -> Result<Self, String> {
-        if !(1..=600).contains(&seconds) {
-            return Err(format!("an aggregation interval of {seconds} s is out of range: 1 to 600"));
-        }
-        Ok(Self(Duration::from_secs(seconds)))
-    }
-}
-
 impl Default for FlowLogConfig {
     fn default() -> Self {
-        Self { aggregation_interval_seconds: AggregationInterval(Duration::from_mins(1)) }
+        Self { aggregation_interval_seconds: AggregationInterval::MINUTE }
     }
 }
 
@@ -255,7 +232,7 @@ mod tests {
                 .unwrap();
         assert_eq!(config.region().unwrap().as_str(), "eu");
         assert_eq!(config.account().unwrap().as_str(), "unknown");
-        assert_eq!(config.flow_log.aggregation_interval_seconds.get(), Duration::from_secs(5));
+        assert_eq!(config.flow_log.aggregation_interval_seconds.seconds(), 5);
         assert_eq!(config.spool.max_bytes, 1 << 30);
         assert_eq!(config.forwarding.mode, ForwardingMode::Auto);
     }

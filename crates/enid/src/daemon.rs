@@ -137,6 +137,7 @@ impl Daemon {
         let (stopping, _) = watch::channel(false);
         let intervals =
             tokio::spawn(close_intervals(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
+        let deliveries = tokio::spawn(deliver(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
         let stopping_began = Notify::new();
         let serving = Server::builder()
@@ -166,6 +167,9 @@ impl Daemon {
         reaper.abort();
         if let Err(error) = intervals.await {
             tracing::error!(%error, "the last interval was not closed");
+        }
+        if let Err(error) = deliveries.await {
+            tracing::error!(%error, "deliveries were not stopped");
         }
         outcome
     }
@@ -197,9 +201,14 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
     })?);
     let network_store = Arc::new(NetworkStore::open(&directories.network_store())?);
     let networks = Arc::new(NetworkState::restore(Arc::clone(&network_store), Arc::clone(&datapath))?);
-    let flow_logs = FlowLogs::open(network_store)?;
-    let accounting =
-        Arc::new(Accounting::open(config, directories, Arc::clone(&datapath), Arc::clone(&networks))?);
+    let flow_logs = Arc::new(FlowLogs::open(network_store)?);
+    let accounting = Arc::new(Accounting::open(
+        config,
+        directories,
+        Arc::clone(&datapath),
+        Arc::clone(&networks),
+        Arc::clone(&flow_logs),
+    )?);
     let routers = Arc::new(Routers::restore(Arc::clone(&store), paths.netns.clone())?);
     let (state, leftovers) = State::restore(&store, config.eni.capacity)?;
     flow_logs.end(|eni| !state.has_eni(eni) && leftovers.iter().all(|left| left.task.eni.id != eni))?;
@@ -259,9 +268,11 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
 
 /// Closes each aggregation interval when its time has come, and the last one when the daemon stops.
 async fn close_intervals(accounting: Arc<Accounting>, mut stopped: watch::Receiver<bool>) {
+    let mut interval = accounting.interval();
     loop {
         let stopping = tokio::select! {
             () = tokio::time::sleep(accounting.until_interval_ends()) => false,
+            _ = interval.changed() => continue,
             _ = stopped.wait_for(|stopping| *stopping) => true,
         };
         let closing = Arc::clone(&accounting);
@@ -276,6 +287,12 @@ async fn close_intervals(accounting: Arc<Accounting>, mut stopped: watch::Receiv
             return;
         }
     }
+}
+
+/// Delivers records to flow logs' destinations until the daemon stops.
+async fn deliver(accounting: Arc<Accounting>, stopped: watch::Receiver<bool>) {
+    let deliveries = Arc::clone(accounting.deliveries());
+    deliveries.run(|needed| accounting.set_interval(needed), stopped).await;
 }
 
 /// Listens on the socket, which root may use, and the group where one is named. A socket that nobody listens on any

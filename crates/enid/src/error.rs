@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use enid_datapath::DatapathError;
+use enid_delivery::DeliveryError;
 use enid_flowlog::FlowLogError;
 use enid_model::{
     AddressRefusal, ApplyError, EniId, LookupError, ModelError, Name, NetworkFileError, RemoveError,
@@ -221,6 +222,12 @@ pub enum EnidError {
     /// Records could not be written or read.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// Files of records could not be made or put.
+    #[error(transparent)]
+    Files(#[from] FlowLogError),
+    /// A collector could not be reached, or refused.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
     /// A file of the daemon's own could not be used.
     #[error("can't {action} {path}: {source}")]
     File {
@@ -304,6 +311,8 @@ impl EnidError {
             | Self::Store(_)
             | Self::Datapath(_)
             | Self::Spool(_)
+            | Self::Files(_)
+            | Self::Delivery(_)
             | Self::File { .. }
             | Self::SubnetGone { .. }
             | Self::RouterGone(_)

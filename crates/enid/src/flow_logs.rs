@@ -1,7 +1,6 @@
 //! The flow logs of this host: created, changed and deleted by name, and known across restarts.
 
 mod declared;
-mod probe;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -16,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub(crate) use declared::{Declared, check, resolve};
-pub(crate) use probe::probe;
 pub(crate) use settings::{Settings, interface_tags, takes_files};
 
 use crate::{EnidError, lock};
@@ -50,13 +48,12 @@ impl FlowLogs {
     }
 
     /// All that are to be delivered to, those that have ended among them.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what delivers asks for it"))]
+    #[cfg(test)]
     pub(crate) fn current(&self) -> Current {
         Arc::clone(&self.current.borrow())
     }
 
-    /// [`Self::current`], again after each change.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what delivers asks for it"))]
+    /// All that are to be delivered to, those that have ended among them, again after each change.
     pub(crate) fn changed(&self) -> watch::Receiver<Current> {
         self.current.subscribe()
     }
@@ -150,7 +147,6 @@ impl FlowLogs {
     }
 
     /// Whether a flow log has ended: then it is to be [finished](Self::finish) once its last record is delivered.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what delivers asks for it"))]
     pub(crate) fn has_ended(&self, id: FlowLogId) -> bool {
         lock(&self.entries).iter().any(|entry| entry.flow_log.id == id && entry.ended)
     }

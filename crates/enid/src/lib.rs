@@ -7,6 +7,7 @@ mod accounting;
 mod addresses;
 mod config;
 mod daemon;
+mod delivery;
 mod doctor;
 mod eni;
 mod error;
@@ -31,8 +32,8 @@ mod way_out;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use config::{
-    AggregationInterval, Config, ConfigError, EniConfig, FlowLogConfig, FlowTableConfig, ForwardingConfig,
-    ForwardingMode, Paths,
+    Config, ConfigError, EniConfig, FlowLogConfig, FlowTableConfig, ForwardingConfig, ForwardingMode, Paths,
+    SpoolConfig,
 };
 pub use daemon::{Daemon, Directories, StartError};
 pub use error::EnidError;

@@ -99,12 +99,10 @@ pub(crate) fn reap(tasks: &Tasks, runs: &Runs, batch: Vec<TaskRecord>) -> Vec<Ta
     again
 }
 
-/// Ends the flow logs of ENIs whose last records are made. Nothing delivers them later than they are made, so they are
-/// finished too.
+/// Ends the flow logs of ENIs whose last records are made.
 fn end_flow_logs(tasks: &Tasks, batch: &[TaskRecord]) -> Result<(), EnidError> {
     let gone: HashSet<EniId> = batch.iter().map(|record| record.task.eni.id).collect();
-    let ended = tasks.flow_logs.end(|eni| gone.contains(&eni))?;
-    tasks.flow_logs.finish(&ended)
+    tasks.flow_logs.end(|eni| gone.contains(&eni)).map(drop)
 }
 
 fn remove_rest(tasks: &Tasks, runs: &Runs, record: &TaskRecord) -> Result<(), EnidError> {

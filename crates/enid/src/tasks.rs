@@ -50,7 +50,7 @@ pub(crate) struct Tasks {
     pub(crate) routers: Arc<Routers>,
     pub(crate) networks: Arc<NetworkState>,
     pub(crate) accounting: Arc<Accounting>,
-    pub(crate) flow_logs: FlowLogs,
+    pub(crate) flow_logs: Arc<FlowLogs>,
     pub(crate) spares: Spares,
     pub(crate) netns_directory: PathBuf,
     pub(crate) eni_capacity: u32,

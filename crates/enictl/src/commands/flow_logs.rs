@@ -5,14 +5,15 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use enid_api::v1::create_flow_log_request::Target;
 use enid_api::v1::{
-    CreateFlowLogRequest, DeleteFlowLogRequest, FlowLog, FlowLogFiles, GetFlowLogRequest, ListFlowLogsRequest,
+    CreateFlowLogRequest, DeleteFlowLogRequest, FlowLog, FlowLogDelivery, FlowLogFiles, GetFlowLogRequest,
+    ListFlowLogsRequest,
 };
 use serde::Serialize;
 
 use crate::failure::{Failure, sentence};
 use crate::session::Session;
 use crate::text::Column::{Left, Right};
-use crate::text::{Pairs, Table};
+use crate::text::{Pairs, Table, grouped};
 
 /// What can be done with flow logs.
 #[derive(Debug, Subcommand)]
@@ -202,6 +203,7 @@ fn flow_logs(flow_logs: &[FlowLog]) -> String {
         Left("TRAFFIC"),
         Right("INTERVAL"),
         Left("DESTINATION"),
+        Left("STATE"),
     ]);
     for flow_log in flow_logs {
         table.row([
@@ -211,6 +213,7 @@ fn flow_logs(flow_logs: &[FlowLog]) -> String {
             flow_log.traffic.clone(),
             format!("{} s", flow_log.interval_seconds),
             flow_log.destination.clone(),
+            state(flow_log.delivery.as_ref()).to_owned(),
         ]);
     }
     table.finish()
@@ -234,7 +237,36 @@ fn flow_log(flow_log: &FlowLog) -> String {
     }
     pairs.add_list("interface-tags", &flow_log.interface_tags);
     pairs.add("format", &flow_log.format);
+    pairs.add("state", state(flow_log.delivery.as_ref()));
+    if let Some(delivery) = &flow_log.delivery {
+        if let Some(problem) = &delivery.problem {
+            pairs.add("problem", problem);
+        }
+        pairs
+            .add("records", format_args!("{} delivered since the daemon started", grouped(delivery.records)));
+        if delivery.records_lost + delivery.packets_lost > 0 {
+            let (records, packets, bytes) =
+                (delivery.records_lost, delivery.packets_lost, delivery.bytes_lost);
+            pairs.add(
+                "given-up",
+                format_args!(
+                    "{} records of {} packets, {} bytes: the spool had no more room",
+                    grouped(records),
+                    grouped(packets),
+                    grouped(bytes)
+                ),
+            );
+        }
+    }
     pairs.to_string()
+}
+
+fn state(delivery: Option<&FlowLogDelivery>) -> &'static str {
+    match delivery {
+        None => "starting",
+        Some(FlowLogDelivery { problem: Some(_), .. }) => "failing",
+        Some(_) => "delivering",
+    }
 }
 
 #[cfg(test)]
@@ -258,6 +290,13 @@ mod tests {
                 hourly_partitions: true,
             }),
             interface_tags: vec!["Name".into()],
+            delivery: Some(FlowLogDelivery {
+                records: 1_234,
+                problem: Some("the disk is full".into()),
+                records_lost: 2,
+                packets_lost: 3,
+                bytes_lost: 4_000,
+            }),
         };
         assert_eq!(
             flow_log(&all),
@@ -270,12 +309,16 @@ mod tests {
              destination     file:///var/log/flows\n\
              files           parquet, Hive partitions, hourly partitions\n\
              interface-tags  Name\n\
-             format          ${srcaddr} ${interface-tag}\n"
+             format          ${srcaddr} ${interface-tag}\n\
+             state           failing\n\
+             problem         the disk is full\n\
+             records         1,234 delivered since the daemon started\n\
+             given-up        2 records of 3 packets, 4,000 bytes: the spool had no more room\n"
         );
         assert_eq!(
             flow_logs(&[all]),
-            "NAME  ID    OF        TRAFFIC  INTERVAL  DESTINATION\n\
-             all   fl-1  vpc shop  ALL         600 s  file:///var/log/flows\n"
+            "NAME  ID    OF        TRAFFIC  INTERVAL  DESTINATION            STATE\n\
+             all   fl-1  vpc shop  ALL         600 s  file:///var/log/flows  failing\n"
         );
     }
 }

@@ -30,7 +30,7 @@ use enid_datapath::{
 use enid_flowlog::{Aggregator, FlowRecord, Loss, Observation, no_data_records};
 use enid_model::{EniNumber, Subnet, Task};
 use enid_spool::{BatchWriter, Spool, SpoolOptions};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 pub(crate) use audit::Balance;
 pub(crate) use counters::{DirectionCounters, FlowTable};
@@ -43,6 +43,8 @@ use shares::shares;
 
 use crate::config::Config;
 use crate::daemon::Directories;
+use crate::delivery::Deliveries;
+use crate::flow_logs::FlowLogs;
 use crate::networks::NetworkState;
 use crate::{EnidError, lock};
 
@@ -51,7 +53,10 @@ use crate::{EnidError, lock};
 pub(crate) struct Accounting {
     datapath: Arc<Datapath>,
     networks: Arc<NetworkState>,
-    interval: Duration,
+    /// How often records are made, in seconds.
+    interval: watch::Sender<u32>,
+    /// The same where no flow log wants it shorter.
+    longest_interval: u32,
     /// The most flow entries.
     flow_capacity: u32,
     /// The spool's folder.
@@ -60,6 +65,7 @@ pub(crate) struct Accounting {
     snapshot: PathBuf,
     books: Mutex<Books>,
     followers: Followers,
+    deliveries: Arc<Deliveries>,
 }
 
 /// What one hand must hold: records are written and totals kept in one go.
@@ -79,8 +85,9 @@ impl Accounting {
         directories: &Directories,
         datapath: Arc<Datapath>,
         networks: Arc<NetworkState>,
+        flow_logs: Arc<FlowLogs>,
     ) -> Result<Self, EnidError> {
-        let interval = config.flow_log.aggregation_interval_seconds.get();
+        let interval = config.flow_log.aggregation_interval_seconds.seconds();
         let spool_directory = directories.state.join("spool");
         let snapshot = directories.exported();
         let saved = Exported::load(&snapshot)?;
@@ -99,22 +106,43 @@ impl Accounting {
         delete(&datapath, &left)?;
         datapath.recount_flows()?;
         let registry = Registry::new(config.account()?, config.region()?);
+        let deliveries = Arc::new(Deliveries::new(
+            flow_logs,
+            directories.state.join("delivery"),
+            &spool_directory,
+            config.account()?,
+            config.region()?,
+        ));
+        deliveries.batch_written(exported.batch);
         let books = Books { spool, exported, registry, interval_began: now() };
         Ok(Self {
             datapath,
             networks,
-            interval,
+            interval: watch::Sender::new(interval),
+            longest_interval: interval,
             flow_capacity: config.flow_table.capacity,
             spool_directory,
             snapshot,
             books: Mutex::new(books),
             followers: Followers::new(),
+            deliveries,
         })
     }
 
-    /// The aggregation interval.
-    pub(crate) fn interval(&self) -> Duration {
-        self.interval
+    /// How often records are made, in seconds, and when that changes.
+    pub(crate) fn interval(&self) -> watch::Receiver<u32> {
+        self.interval.subscribe()
+    }
+
+    /// Sets how often records are made: as flow logs need it, in seconds; none if there are none.
+    pub(crate) fn set_interval(&self, needed: Option<u32>) {
+        let interval = needed.map_or(self.longest_interval, |needed| needed.min(self.longest_interval));
+        self.interval.send_if_modified(|known| std::mem::replace(known, interval) != interval);
+    }
+
+    /// Where records go from here.
+    pub(crate) fn deliveries(&self) -> &Arc<Deliveries> {
+        &self.deliveries
     }
 
     /// Where the spool is.
@@ -135,10 +163,11 @@ impl Accounting {
     /// How long until the current interval ends, on the wall clock that all hosts share.
     pub(crate) fn until_interval_ends(&self) -> Duration {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let interval = Duration::from_secs((*self.interval.borrow()).into());
         let into = Duration::from_nanos(
-            u64::try_from(since_1970.as_nanos() % self.interval.as_nanos()).unwrap_or(0),
+            u64::try_from(since_1970.as_nanos() % interval.as_nanos().max(1)).unwrap_or(0),
         );
-        self.interval.saturating_sub(into)
+        interval.saturating_sub(into)
     }
 
     /// Opens the account of an ENI, before its first packet.
@@ -195,11 +224,13 @@ impl Accounting {
         exported.save(&self.snapshot)?;
         delete(&self.datapath, &exported.ending.entries)?;
         exported.forget_ended();
+        self.deliveries.batch_written(exported.batch);
         if let Some(records) = followed {
             self.followers.send(&records.finish());
         }
         let mut removed = 0;
-        while let Some((first, _)) = spool.surplus() {
+        while let Some((first, last)) = spool.surplus() {
+            self.deliveries.give_up(first, last)?;
             spool.remove(first)?;
             exported.trim();
             removed += 1;

@@ -46,7 +46,7 @@ impl v1::flow_service_server::FlowService for FlowApi {
         let accounting = &self.tasks.accounting;
         Ok(Response::new(Spool {
             directory: accounting.spool_directory().display().to_string(),
-            aggregation_interval_seconds: u32::try_from(accounting.interval().as_secs()).unwrap_or(u32::MAX),
+            aggregation_interval_seconds: *accounting.interval().borrow(),
         }))
     }
 
@@ -100,7 +100,10 @@ impl v1::flow_service_server::FlowService for FlowApi {
 
     async fn flush(&self, _: Request<FlushRequest>) -> Result<Response<FlushResponse>, Status> {
         let tasks = Arc::clone(&self.tasks);
-        blocking(move || Ok(FlushResponse { records: tasks.accounting.close_interval()? })).await
+        let closed =
+            blocking(move || Ok(FlushResponse { records: tasks.accounting.close_interval()? })).await?;
+        self.tasks.accounting.deliveries().flush().await;
+        Ok(closed)
     }
 }
 

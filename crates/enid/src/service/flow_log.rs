@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use enid_api::v1::create_flow_log_request::Target as WantedTarget;
 use enid_api::v1::{
-    self, CreateFlowLogRequest, DeleteFlowLogRequest, DeleteFlowLogResponse, FlowLogFiles, GetFlowLogRequest,
-    ListFlowLogsRequest, ListFlowLogsResponse,
+    self, CreateFlowLogRequest, DeleteFlowLogRequest, DeleteFlowLogResponse, FlowLogDelivery, FlowLogFiles,
+    GetFlowLogRequest, ListFlowLogsRequest, ListFlowLogsResponse,
 };
 use enid_delivery::{AggregationInterval, FileFormat, FileOptions, FlowLog, Target, TrafficFilter};
 use enid_flowlog::Format;
@@ -14,7 +14,8 @@ use tonic::{Request, Response, Status};
 
 use super::blocking;
 use crate::EnidError;
-use crate::flow_logs::{Settings, interface_tags, probe, takes_files};
+use crate::delivery::{Progress, probe};
+use crate::flow_logs::{Settings, interface_tags, takes_files};
 use crate::tasks::Tasks;
 
 /// Flow logs, at the door.
@@ -133,6 +134,17 @@ fn message(tasks: &Tasks, flow_log: &FlowLog) -> v1::FlowLog {
         traffic: flow_log.traffic.to_string(),
         files: takes_files(&flow_log.destination).then_some(files),
         interface_tags: flow_log.interface_tags.iter().flatten().cloned().collect(),
+        delivery: tasks.accounting.deliveries().progress(flow_log.id).map(delivery),
+    }
+}
+
+fn delivery(Progress { records, lost, problem, .. }: Progress) -> FlowLogDelivery {
+    FlowLogDelivery {
+        records,
+        problem,
+        records_lost: lost.records,
+        packets_lost: lost.packets,
+        bytes_lost: lost.bytes,
     }
 }
 

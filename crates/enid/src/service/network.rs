@@ -14,8 +14,8 @@ use tonic::{Request, Response, Status};
 
 use super::{blocking, message};
 use crate::EnidError;
-use crate::flow_logs;
 use crate::tasks::Tasks;
+use crate::{delivery, flow_logs};
 
 /// Networks, at the door.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl v1::network_service_server::NetworkService for NetworkApi {
         let declared = flow_logs::resolve(&spec, &planned)?;
         if !request.dry_run {
             for flow_log in self.tasks.flow_logs.untried(&declared) {
-                flow_logs::probe(&flow_log.destination).await?;
+                delivery::probe(&flow_log.destination).await?;
             }
         }
         let tasks = Arc::clone(&self.tasks);
