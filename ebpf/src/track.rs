@@ -130,10 +130,11 @@ impl State {
         self.is_known && !is_over(moment.now, self.last, idle(slot, self.phase))
     }
 
-    /// Whether a packet that opens a connection repeats what was let through before, rather than beginning anew.
+    /// Whether a packet that opens a connection repeats what was let through before, rather than beginning anew: as long
+    /// as nobody has gone on from there.
     #[inline(always)]
     pub fn is_repeated_opening(&self, own: *mut FlowValue) -> bool {
-        !own.is_null() && self.bits & FlowValue::ANSWER == 0 && self.phase != Phase::Closing as u8
+        !own.is_null() && self.bits & FlowValue::ANSWER == 0 && self.phase == Phase::Opening as u8
     }
 }
 
