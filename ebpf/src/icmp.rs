@@ -8,6 +8,7 @@ use crate::case::{Aligned, Case, case};
 use crate::flow;
 use crate::judge::{Standing, Standings};
 use crate::packet::Packet;
+use crate::route::FIRST_ENI;
 use crate::skb::Skb;
 
 /// What an ICMP message is, as far as tracking is concerned.
@@ -112,20 +113,19 @@ fn of_message(skb: Skb, case: &mut Case, target: u32) -> Standings {
     if !carried(skb, packet, key) {
         return both(false, Standing::Begins);
     }
-    // The receiver's own packets: without an answer to them that is too big for the way, nothing large would ever
-    // arrive.
-    let is_too_big = message == Message::TooBig as u32 && key.source == packet.key.destination;
+    // Without an answer to packets of the receiver's that are too big for the way, nothing large would ever arrive. On
+    // this host nothing is: an ENI that says so may do it by its part in a flow, as with any other error.
+    let is_from_task = packet.is_egress() || skb.ingress_ifindex() >= FIRST_ENI;
+    let is_too_big = !is_from_task
+        && message == Message::TooBig as u32
+        && key.source == packet.key.destination;
     let about = flow::find(key, moment);
-    let was_for_sender = !about.is_null() && key.destination == packet.key.source;
-    if target == 0 {
-        let is_about = if packet.is_egress() { was_for_sender } else { !about.is_null() || is_too_big };
-        return both(is_about, Standing::Related);
-    }
-    // Who sends the error may do so by its own part in that flow alone: as the one that the packet was for.
-    let is_for_sender = was_for_sender && leads_to(about, packet.key.eni);
+    // Its part is that of the one that the packet was for.
+    let is_about = !about.is_null() && (!is_from_task || key.destination == packet.key.source);
+    let leads_to_sender = target == 0 || is_about && leads_to(about, packet.key.eni);
     Standings {
-        own: both(is_for_sender, Standing::Related).own,
-        target: both(!about.is_null() || is_too_big, Standing::Related).target,
+        own: both((is_about && leads_to_sender) || is_too_big, Standing::Related).own,
+        target: both(is_about, Standing::Related).target,
     }
 }
 
