@@ -22,6 +22,13 @@ pub const MANY: u32 = 3;
 /// ENI numbers begin here; a larger answer than the others is the ENI to deliver to.
 pub const FIRST_ENI: u32 = 1_000_000;
 
+/// The ENI of this host that a packet comes from by the kernel's way; 0 if it comes from elsewhere.
+#[inline(always)]
+pub fn sender(skb: Skb) -> u32 {
+    let received_by = skb.ingress_ifindex();
+    if received_by >= FIRST_ENI { received_by } else { 0 }
+}
+
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const SUCCESS: i64 = 0;

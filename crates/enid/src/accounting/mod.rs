@@ -42,7 +42,7 @@ use exported::Exported;
 use followers::Followers;
 use journal::Journal;
 use registry::Registry;
-use shares::shares;
+use shares::ends_with;
 
 use crate::config::Config;
 use crate::daemon::Directories;
@@ -199,7 +199,7 @@ impl Accounting {
         let mut batch = Batch::default();
         batch.exports.ending.enis = numbers.iter().map(|number| number.get()).collect();
         read(&self.datapath, &mut |flow| {
-            if shares(&flow).any(|share| gone.contains(&share.eni)) {
+            if ends_with(&flow, |eni| gone.contains(&eni)) {
                 batch.collect(&flow, None, &books.exported, &books.registry, &networks);
                 batch.exports.ending.entries.push(flow.entry());
             }
