@@ -128,6 +128,9 @@ pub extern "C" fn decide(context: *mut __sk_buff) -> u64 {
 /// Where a packet goes: the way of its flow as long as the ENI that it leads to is there, else the kernel's route.
 #[inline(always)]
 fn way(skb: Skb, packet: &Packet, own: *mut FlowValue) -> u32 {
+    if !claim::is_for_router(skb) {
+        return route::MANY;
+    }
     if !own.is_null() {
         // SAFETY: a value of the map.
         let peer = unsafe { (*own).peer };
