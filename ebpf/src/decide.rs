@@ -40,10 +40,11 @@ pub extern "C" fn decide(context: *mut __sk_buff) -> u64 {
         return refuse(context, Reason::Impersonation as u32, 0);
     }
 
-    let own = flow::find(&mut packet.key, moment);
+    let sender = if packet.is_egress() { 0 } else { route::sender(skb) };
+    let own = flow::find(&mut packet.key, sender, moment);
     let way = if packet.is_egress() { way(skb, packet, own) } else { route::KERNEL };
     let peer = if !packet.is_egress() {
-        route::sender(skb)
+        sender
     } else if way >= route::FIRST_ENI {
         way
     } else {
@@ -53,7 +54,7 @@ pub extern "C" fn decide(context: *mut __sk_buff) -> u64 {
     reverse_of(packet, target, reverse_key);
     // The other end of the flow the other way, which between two ENIs is the other one's.
     let back = if target != 0 { packet.key.eni } else { peer };
-    let reverse = with_peer(flow::find(reverse_key, moment), back);
+    let reverse = with_peer(flow::find(reverse_key, back, moment), back);
     let connection = Connection { own: with_peer(own, peer), reverse };
     let state = connection.state();
     case.state = state;

@@ -57,12 +57,13 @@ pub fn count_established(
 
 /// The entry of a flow that has not expired, or null. Leaves its generation in the key, which comes with 0.
 ///
-/// Of two the one that was not given up in favour of the other.
+/// Of two the one that was not given up in favour of the other. One of the second generation is found if it has the flow's
+/// other end, `peer`.
 #[inline(never)]
-pub fn find(key: &mut FlowKey, moment: &Moment) -> *mut FlowValue {
+pub fn find(key: &mut FlowKey, peer: u32, moment: &Moment) -> *mut FlowValue {
     let mut given_up = core::ptr::null_mut();
     for generation in 0..2 {
-        if generation == 1 && !has_second_generation(key.eni) {
+        if generation == 1 && !has_second_generation(key.payer(peer)) {
             break;
         }
         key.generation = generation;
@@ -84,7 +85,7 @@ pub fn find(key: &mut FlowKey, moment: &Moment) -> *mut FlowValue {
     given_up
 }
 
-/// Whether there may be a flow of an ENI that has an entry of the second generation: most often there is none, and
+/// Whether an ENI may have an entry of the second generation: most often there is none, and
 /// looking for one costs as much as looking for the first.
 #[inline(always)]
 fn has_second_generation(eni: u32) -> bool {
@@ -98,14 +99,14 @@ fn has_second_generation(eni: u32) -> bool {
 
 /// Finds the entry of a flow that has the same other end and way, or makes it with these contents. Null where there is no room.
 #[inline(never)]
-pub fn place(key: &mut FlowKey, value: &FlowValue, limit: u32, moment: &Moment) -> *mut FlowValue {
+pub fn place(key: &mut FlowKey, value: &FlowValue, moment: &Moment) -> *mut FlowValue {
     for generation in 0..2 {
         key.generation = generation;
         // Most often there is none: making it takes no look before. If there is one, it stays.
-        let has_room = insert(key, value, limit);
+        let has_room = insert(key, value);
         let Some(entry) = FLOWS.get_ptr_mut(&*key) else {
             if !has_room {
-                note_full(key.eni, moment);
+                note_full(key.payer(value.peer), moment);
             }
             return core::ptr::null_mut();
         };
@@ -124,8 +125,12 @@ pub fn place(key: &mut FlowKey, value: &FlowValue, limit: u32, moment: &Moment) 
 
 /// Makes an entry, unless there is one. Says whether there was room.
 #[inline(always)]
-fn insert(key: &FlowKey, value: &FlowValue, limit: u32) -> bool {
-    let slot = slot_of(key.eni, ENI_MASK.load());
+fn insert(key: &FlowKey, value: &FlowValue) -> bool {
+    let payer = key.payer(value.peer);
+    let Some(limit) = open_slot(payer).map(|slot| slot.flow_limit) else {
+        return false;
+    };
+    let slot = slot_of(payer, ENI_MASK.load());
     let (Some(count), Some(deleted)) = (FLOW_COUNTS.get_ptr_mut(slot), FLOWS_DELETED.get_ptr(slot)) else {
         return false;
     };

@@ -117,7 +117,7 @@ fn of_message(skb: Skb, case: &mut Case, back: u32) -> Standing {
     // Between tasks there is nobody on the way: a task has its word on what was sent to it, and no other.
     let is_from_task = packet.is_egress() || back != 0;
     let is_about_own = !is_from_task || key.destination == packet.key.source;
-    let is_known = is_about_own && !with_peer(flow::find(key, moment), back).is_null();
+    let is_known = is_about_own && !with_peer(flow::find(key, back, moment), back).is_null();
     // From outside no flow is asked for: it may be forgotten, and without an answer to packets that are too big for the way
     // nothing large would ever arrive.
     if is_known || !is_from_task && message == Message::TooBig as u32 {

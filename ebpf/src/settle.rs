@@ -73,7 +73,7 @@ pub fn settle(
             value.keep = longer;
             value.changed = moment.now;
             flow::fresh_windows(&mut value.windows, moment, packet.tcp_flags);
-            entry = flow::place(&mut packet.key, value, step.slot.flow_limit, moment);
+            entry = flow::place(&mut packet.key, value, moment);
             if entry.is_null() && (own.is_null() || leads_elsewhere) {
                 return entry;
             }

@@ -38,7 +38,7 @@ pub extern "C" fn has_received(number: u32, from: u32, is_answer: u32) -> u32 {
     key.eni = number;
     key.direction = Direction::Ingress as u8;
     key.generation = 0;
-    u32::from(!with_peer(flow::find(key, &case.moment), from).is_null())
+    u32::from(!with_peer(flow::find(key, from, &case.moment), from).is_null())
 }
 
 /// What is known of a connection before a packet of it is judged.

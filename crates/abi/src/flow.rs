@@ -87,6 +87,15 @@ impl FlowKey {
     }
 }
 
+impl FlowKey {
+    /// The ENI whose share of the table an entry with this key and [other end](FlowValue::peer) takes: the one that sends,
+    /// where that is of this host. Nobody is to fill another's.
+    #[inline(always)]
+    pub const fn payer(&self, peer: u32) -> u32 {
+        if self.direction == Direction::Ingress as u8 && peer != 0 { peer } else { self.eni }
+    }
+}
+
 /// TCP flags as flow logs define them, OR'ed over an interval. ACK and PSH alone are 0.
 pub struct TcpFlags;
 
