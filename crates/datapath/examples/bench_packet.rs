@@ -149,6 +149,9 @@ fn connection(mut loaded: Ebpf) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// The MAC that frames are to.
+const ROUTER: &str = "02:00:00:00:00:01";
+
 /// Two ENIs, with routes to both, and a way out.
 fn make_network() -> Result<(), Box<dyn Error>> {
     let ip = |line: &str| -> Result<(), Box<dyn Error>> {
@@ -159,7 +162,7 @@ fn make_network() -> Result<(), Box<dyn Error>> {
         fs::write(format!("/proc/sys/net/{family}"), "1")?;
     }
     for (name, index) in [("eni", ENI), ("receiver", RECEIVER), ("uplink", 9)] {
-        ip(&format!("link add index {index} name {name} type veth peer name {name}-end"))?;
+        ip(&format!("link add index {index} name {name} address {ROUTER} type veth peer name {name}-end"))?;
         ip(&format!("link set {name} up"))?;
         ip(&format!("link set {name}-end up"))?;
     }

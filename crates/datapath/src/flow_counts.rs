@@ -1,4 +1,5 @@
-//! How many flow entries each ENI has: those that programs made, less those that are deleted.
+//! How many flow entries each ENI has: those that programs made, less those that are deleted. Of what takes the kernel's way
+//! between two of them, both entries are the sender's.
 //!
 //! An ENI may have a limit of its own, which programs hold against the difference of the two; so each deletion is counted,
 //! by user space alone. Both are counted by generation, as programs look for a second one only where there is any.
@@ -6,14 +7,14 @@
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
-use enid_abi::{EniState, FlowKey, slot_of};
+use enid_abi::{EniState, FlowKey, FlowValue, slot_of};
 use enid_model::EniNumber;
 
 use crate::Datapath;
 use crate::error::DatapathError;
 
 impl Datapath {
-    /// How many flow entries an ENI has; none if no slot is its own.
+    /// How many flow entries an ENI has in its share of the table; none if no slot is its own.
     pub fn flow_entries(&self, number: EniNumber) -> Result<u64, DatapathError> {
         let slot = slot_of(number.get(), self.eni_mask);
         if !self.enis.get(&slot)?.unwrap_or_default().holds(number.get()) {
@@ -33,7 +34,12 @@ impl Datapath {
     /// deleted, packets could be in no record, and the ledgers would not close.
     pub fn delete_flows(&self, keys: &[FlowKey]) -> Result<(), DatapathError> {
         let mut deleted: HashMap<u32, [u64; 2]> = HashMap::new();
-        let outcome = self.flows.remove_all(keys, &mut |key| count(&mut deleted, key));
+        let outcome = keys.iter().try_for_each(|key| {
+            if let Some(value) = self.flows.take(key)? {
+                count(&mut deleted, key, &value);
+            }
+            Ok(())
+        });
         let _one_at_a_time = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         for (number, [first, second]) in deleted {
             let slot = slot_of(number, self.eni_mask);
@@ -60,7 +66,7 @@ impl Datapath {
         // What is counted as made is there from here on.
         self.wait_for_programs()?;
         let mut present: HashMap<u32, [u64; 2]> = HashMap::new();
-        self.flows.for_each(&mut |key, _| count(&mut present, key))?;
+        self.flows.for_each(&mut |key, value| count(&mut present, key, value))?;
         // And what is there is counted as made.
         self.wait_for_programs()?;
         for (number, made) in made {
@@ -75,9 +81,9 @@ impl Datapath {
     }
 }
 
-/// Counts an entry of its ENI and generation.
-fn count(counts: &mut HashMap<u32, [u64; 2]>, key: &FlowKey) {
-    let [first, second] = counts.entry(key.eni).or_default();
+/// Counts an entry for the ENI whose share it takes, by generation.
+fn count(counts: &mut HashMap<u32, [u64; 2]>, key: &FlowKey, value: &FlowValue) {
+    let [first, second] = counts.entry(key.payer(value.peer)).or_default();
     *(if key.generation == 0 { first } else { second }) += 1;
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct Create {
     /// The subnet: its id, `vpc/name`, or its name if no other VPC has one of that name
     #[arg(long)]
     subnet: String,
-    /// A security group, by id or name; repeat it for more, up to 5, the VPC's default group without it
+    /// A security group of the VPC, by id, name or `vpc/name`; repeat it for more, up to 5, the VPC's default group without it
     #[arg(long = "security-group", value_name = "GROUP")]
     security_groups: Vec<String>,
     /// The IPv4 address, a free one of the subnet without it

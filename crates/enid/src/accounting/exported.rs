@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use enid_datapath::{Count, FlowReading, Interval, RefusalKey};
 use enid_model::EniNumber;
 
-use super::shares::{Share, shares};
+use super::shares::{Share, ends_with};
 use super::totals::Totals;
 
 /// What was exported, entry by entry and ENI by ENI.
@@ -96,7 +96,7 @@ impl Exported {
         let mut left = Vec::new();
         read(&mut |flow| {
             let key = flow.entry();
-            let of_gone = shares(&flow).any(|share| ending.enis.contains(&share.eni.get()));
+            let of_gone = ends_with(&flow, |eni| ending.enis.contains(&eni.get()));
             if of_gone || in_ending.contains(&key) && ending.precedes(&flow) {
                 left.push(key);
             } else if let Some(windows) = known.remove(&key).filter(|_| !in_ending.contains(&key)) {

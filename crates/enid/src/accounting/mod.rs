@@ -39,7 +39,7 @@ use drain::Drain;
 use exported::{Ending, Exported};
 use followers::Followers;
 use registry::Registry;
-use shares::shares;
+use shares::ends_with;
 
 use crate::config::Config;
 use crate::daemon::Directories;
@@ -264,7 +264,7 @@ impl Accounting {
         let mut drain = Drain::new(exported, registry, &networks, open);
         let mut outcome = Ok(());
         read(&self.datapath, &mut |flow| {
-            let is_gone = shares(&flow).any(|share| gone.contains(&share.eni));
+            let is_gone = ends_with(&flow, |eni| gone.contains(&eni));
             if outcome.is_ok() && (gone.is_empty() || is_gone) {
                 outcome = drain.entry(&flow, is_gone, &mut |record| write(&mut batch, record));
             }

@@ -402,7 +402,7 @@ fn icmp_types_and_codes() {
     ] {
         let line = line.replace('…', "vpc[0].security_group[0].ingress[0].");
         refused_in_rule(
-            &format!("protocol = \"icmp\"\n{fields}cidr = \"::/0\"\n"),
+            &format!("protocol = \"icmp\"\n{fields}cidr = \"0.0.0.0/0\"\n"),
             &[&format!("network.toml:{line}")],
         );
     }
@@ -413,6 +413,15 @@ fn icmp_types_and_codes() {
             "network.toml:9:13: vpc[0].security_group[0].ingress[0].icmp_code: types and codes are for icmp and icmpv6, and the rule's protocol is tcp",
         ],
     );
+    for (protocol, cidr, reason) in [
+        ("icmp", "::/0", "no icmp has an address of `::/0`: of IPv6 it is icmpv6"),
+        ("icmpv6", "10.0.0.0/8", "no icmpv6 has an address of `10.0.0.0/8`: of IPv4 it is icmp"),
+    ] {
+        refused_in_rule(
+            &format!("protocol = \"{protocol}\"\ncidr = \"{cidr}\"\n"),
+            &[&format!("network.toml:8:8: vpc[0].security_group[0].ingress[0].cidr: {reason}")],
+        );
+    }
     refused_in_rule(
         "icmp_type = 8\ncidr = \"::/0\"\n",
         &[
