@@ -43,9 +43,9 @@ async fn probe_directory(path: PathBuf) -> Result<(), DeliveryError> {
     let shown = path.clone();
     // A directory may be on a file system that is far away.
     let tried = tokio::task::spawn_blocking(move || try_directory(&path)).await;
-    tried.unwrap_or_else(|panicked| Err(("try the directory", io::Error::other(panicked)))).map_err(
-        |(action, source)| DeliveryError::Directory { action, path: shown, source },
-    )
+    tried
+        .unwrap_or_else(|panicked| Err(("try the directory", io::Error::other(panicked))))
+        .map_err(|(action, source)| DeliveryError::Directory { action, path: shown, source })
 }
 
 /// Makes the directory if need be, and a file in it for a moment.

@@ -58,7 +58,8 @@ impl Tcp {
     pub(super) async fn settle(&mut self) -> Result<(), DeliveryError> {
         let Some(stream) = self.stream.take() else { return Err(self.closed()) };
         let acknowledged = in_time(&self.destination, "to acknowledge", acknowledged(&stream)).await?;
-        acknowledged.map_err(|source| DeliveryError::Send { destination: self.destination.clone(), source })?;
+        acknowledged
+            .map_err(|source| DeliveryError::Send { destination: self.destination.clone(), source })?;
         if is_closed(&stream) {
             return Err(self.closed());
         }

@@ -44,13 +44,14 @@ impl Udp {
         }
         let addresses = resolve(&self.destination, &self.endpoint).await?;
         let current = self.socket.as_ref().map(|(address, _)| *address);
-        let after = |at: SocketAddr| addresses.iter().position(|address| *address == at).map_or(0, |at| at + 1);
+        let after =
+            |at: SocketAddr| addresses.iter().position(|address| *address == at).map_or(0, |at| at + 1);
         let next = addresses.iter().cycle().nth(current.map_or(0, after)).copied();
         self.is_doubtful = false;
         if let Some(next) = next.filter(|next| Some(*next) != current) {
             let socket = connected(next).await;
-            let socket =
-                socket.map_err(|source| DeliveryError::Connect { destination: self.destination.clone(), source })?;
+            let socket = socket
+                .map_err(|source| DeliveryError::Connect { destination: self.destination.clone(), source })?;
             self.socket = Some((next, socket));
         }
         Ok(())

@@ -54,9 +54,10 @@ impl Drop for Process {
 /// What a command that succeeds writes.
 pub(crate) fn output(command: &mut Command) -> String {
     let program = command.get_program().display().to_string();
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| {
-        panic!("{program}: {error}: scripts/setup test installs it")
-    });
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}: scripts/setup test installs it"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program}: {}: {said}", output.status);
     String::from_utf8(output.stdout).unwrap()
@@ -90,6 +91,8 @@ pub(crate) fn udp_queue(port: u16) -> Option<u64> {
 pub(crate) fn python_packages() -> PathBuf {
     let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.cache/python/lib");
     let versions = std::fs::read_dir(python).expect("scripts/setup test makes .cache/python");
-    let version = versions.map(Result::unwrap).find(|entry| entry.file_name().display().to_string().starts_with("python"));
+    let version = versions
+        .map(Result::unwrap)
+        .find(|entry| entry.file_name().display().to_string().starts_with("python"));
     version.expect("a Python in .cache/python/lib").path().join("site-packages")
 }

@@ -15,7 +15,9 @@ pub(crate) fn interface(index: u32) -> Arc<Interface> {
     let identifier = |text: String| Some(text.parse().unwrap());
     Arc::new(Interface {
         account_id: "123456789010".parse().unwrap(),
-        eni: format!("eni-{:017x}", 0x1_2345_6789_0000_0000 + u128::from(index) * 0x0101_0101 + 1).parse().unwrap(),
+        eni: format!("eni-{:017x}", 0x1_2345_6789_0000_0000 + u128::from(index) * 0x0101_0101 + 1)
+            .parse()
+            .unwrap(),
         task: (index != 1).then(|| format!("web-{index}").parse().unwrap()),
         vpc: "vpc-abcdefab012345678".parse().unwrap(),
         subnet: "subnet-aaaaaaaa012345678".parse().unwrap(),
@@ -45,7 +47,10 @@ pub(crate) fn flow(interface: &Arc<Interface>, number: u32, from: u64) -> FlowRe
         (Ipv4Addr::new(172, 31, high, low).into(), Ipv4Addr::new(10, low, 0, 1).into())
     } else {
         let low = u16::from(low);
-        (Ipv6Addr::new(0xfd00, 1, 2, 3, 4, 5, 6, low).into(), Ipv6Addr::new(0x2001, 0xdb8, low, 0, 0, 0, 0, 1).into())
+        (
+            Ipv6Addr::new(0xfd00, 1, 2, 3, 4, 5, 6, low).into(),
+            Ipv6Addr::new(0x2001, 0xdb8, low, 0, 0, 0, 0, 1).into(),
+        )
     };
     let protocol = [6, 17, 6, 1, 132][number as usize % 5];
     let has_ports = protocol != 1;
@@ -98,14 +103,15 @@ pub(crate) struct Seen {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
     pub(crate) tcp_flags: u16,
-    pub(crate) forwarding_status: u8,
+    pub(crate) forwarding_status: Option<u8>,
     pub(crate) is_egress: bool,
     pub(crate) interface: Option<String>,
+    pub(crate) task: Option<String>,
 }
 
 impl Seen {
-    /// What is to be read of these records, in a fixed order; without the interface where a reader has no place for it.
-    pub(crate) fn expected(records: &[FlowRecord], with_interface: bool) -> Vec<Self> {
+    /// What is to be read of these records, in a fixed order.
+    pub(crate) fn expected(records: &[FlowRecord]) -> Vec<Self> {
         let mut seen: Vec<Self> = records
             .iter()
             .filter_map(|record| {
@@ -121,9 +127,10 @@ impl Seen {
                     packets: traffic.packets,
                     bytes: traffic.bytes,
                     tcp_flags: traffic.tcp_flags.into(),
-                    forwarding_status: forwarding_status(traffic.drop_reason),
+                    forwarding_status: Some(forwarding_status(traffic.drop_reason)),
                     is_egress: traffic.direction == Direction::Egress,
-                    interface: with_interface.then(|| record.interface.eni.to_string()),
+                    interface: Some(record.interface.eni.to_string()),
+                    task: Some(record.interface.task.as_ref().map_or("-".to_owned(), ToString::to_string)),
                 })
             })
             .collect();
