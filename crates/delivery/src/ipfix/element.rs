@@ -132,7 +132,8 @@ pub(super) fn flow(octets: &mut Vec<u8>, record: &FlowRecord, traffic: &Traffic)
 fn put_eni(octets: &mut Vec<u8>, eni: EniId) {
     octets.extend(b"eni-");
     octets.extend((0..17).rev().map(|digit| {
-        let value = (eni.bits() >> (4 * digit)) as u8 & 0xf;
+        let [octet, ..] = (eni.bits() >> (4 * digit)).to_le_bytes();
+        let value = octet & 0xf;
         if value < 10 { b'0' + value } else { b'a' + value - 10 }
     }));
 }

@@ -1,6 +1,7 @@
 //! An OTLP collector over HTTP that keeps what it is sent, and answers as it is told.
 
 use std::collections::VecDeque;
+use std::io::Read;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
@@ -89,6 +90,11 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
         stream.read_exact(&mut body).await.unwrap();
+        if head.contains("content-encoding: gzip\r\n") {
+            let mut plain = Vec::new();
+            flate2::read::GzDecoder::new(body.as_slice()).read_to_end(&mut plain).unwrap();
+            body = plain;
+        }
         let answer = {
             let mut state = state.lock().unwrap();
             state.sizes.push(body.len());

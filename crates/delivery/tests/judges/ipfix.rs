@@ -6,7 +6,7 @@ use enid_delivery::{DeliveryError, Parcel, Sink};
 use enid_flowlog::{FlowRecord, Format};
 use tokio::net::TcpListener;
 
-use crate::parser::{self, read};
+use crate::parser::read;
 use crate::records::{START, Seen, flow, flows, interface, no_data, skip_data};
 use crate::socket::{Datagrams, Stream, sink};
 use crate::tshark::{self, Carrier};
@@ -26,11 +26,11 @@ async fn datagrams_say_every_field() {
         messages.extend(collector.messages());
     }
     assert!(messages.iter().all(|message| message.len() <= 1232), "no fragments at IPv6's smallest MTU");
-    let read = parser::read(&messages);
-    assert_eq!(read.flows, Seen::expected(&records));
-    read.assert_in_sequence();
+    let seen = read(&messages);
+    assert_eq!(seen.flows, Seen::expected(&records));
+    seen.assert_in_sequence();
     // Three domains, three parcels: templates at the beginning of each.
-    assert_eq!(read.messages.iter().filter(|message| message.has_templates).count(), 9);
+    assert_eq!(seen.messages.iter().filter(|message| message.has_templates).count(), 9);
     let shown = tshark::read(Carrier::Udp, &messages);
     assert_eq!(shown.flows, Seen::expected(&records));
     assert_eq!(shown.warnings, Vec::<String>::new());
@@ -47,14 +47,14 @@ async fn templates_come_again_within_a_long_parcel() {
     let records: Vec<_> = (0..900).map(|number| flow(&interface(0), number, START)).collect();
     deliver(&mut sink, &records, 0).await.unwrap();
     let messages = collector.messages();
-    let read = parser::read(&messages);
-    let with: Vec<_> = (0..).zip(&read.messages).filter(|(_, message)| message.has_templates).collect();
+    let seen = read(&messages);
+    let with: Vec<_> = (0..).zip(&seen.messages).filter(|(_, message)| message.has_templates).collect();
     let with: Vec<usize> = with.into_iter().map(|(index, _)| index).collect();
     assert_eq!(with, (0..messages.len()).step_by(32).collect::<Vec<_>>());
     assert!(with.len() > 2);
-    read.assert_in_sequence();
+    seen.assert_in_sequence();
     // A collector that comes in the middle reads on from the next templates.
-    let late = parser::read(&messages[32..]);
+    let late = read(&messages[32..]);
     assert_eq!(late.flows.len(), late.messages.iter().map(|message| message.records as usize).sum::<usize>());
 }
 
@@ -71,11 +71,11 @@ async fn records_without_traffic_are_no_flows_and_losses_are_totals() {
     deliver(&mut sink, &records, 0).await.unwrap();
     deliver(&mut sink, &[skip_data(&interface(1), 2, 7)], 1).await.unwrap();
     let messages = collector.messages();
-    let read = parser::read(&messages);
-    assert_eq!(read.flows, []);
+    let seen = read(&messages);
+    assert_eq!(seen.flows, []);
     let (one, two) = (0x0101_0102, 0x0202_0203);
-    assert_eq!(read.losses, [[one, 1, 100, 0], [two, 5, 500, 0], [one, 3, 300, 7]]);
-    read.assert_in_sequence();
+    assert_eq!(seen.losses, [[one, 1, 100, 0], [two, 5, 500, 0], [one, 3, 300, 7]]);
+    seen.assert_in_sequence();
     assert_eq!(tshark::read(Carrier::Udp, &messages).warnings, Vec::<String>::new());
 }
 

@@ -78,12 +78,12 @@ impl Read {
     }
 }
 
-fn value<'a>(fields: &'a [IPFixFieldPair], wanted: &IANAIPFixField) -> Option<&'a FieldValue> {
-    fields.iter().find(|(field, _)| *field == IPFixField::IANA(wanted.clone())).map(|(_, value)| value)
+fn value(fields: &[IPFixFieldPair], wanted: IANAIPFixField) -> Option<&FieldValue> {
+    fields.iter().find(|(field, _)| *field == IPFixField::IANA(wanted)).map(|(_, value)| value)
 }
 
 fn octets(fields: &[IPFixFieldPair], wanted: IANAIPFixField) -> Vec<u8> {
-    let found = value(fields, &wanted).unwrap_or_else(|| panic!("{wanted:?} in {fields:?}"));
+    let found = value(fields, wanted).unwrap_or_else(|| panic!("{wanted:?} in {fields:?}"));
     let mut octets = Vec::new();
     found.write_be_bytes(&mut octets).unwrap();
     octets
@@ -94,13 +94,13 @@ fn number(fields: &[IPFixFieldPair], wanted: IANAIPFixField) -> u64 {
 }
 
 fn text(fields: &[IPFixFieldPair], wanted: IANAIPFixField) -> String {
-    match value(fields, &wanted) {
+    match value(fields, wanted) {
         Some(FieldValue::String(text)) => text.value.clone(),
         other => panic!("{wanted:?}: {other:?}"),
     }
 }
 
-fn address(fields: &[IPFixFieldPair], ipv4: &IANAIPFixField, ipv6: &IANAIPFixField) -> IpAddr {
+fn address(fields: &[IPFixFieldPair], ipv4: IANAIPFixField, ipv6: IANAIPFixField) -> IpAddr {
     match value(fields, ipv4).or_else(|| value(fields, ipv6)) {
         Some(FieldValue::Ip4Addr(address)) => (*address).into(),
         Some(FieldValue::Ip6Addr(address)) => (*address).into(),
@@ -113,8 +113,8 @@ fn flow(fields: &[IPFixFieldPair]) -> Seen {
     Seen {
         start: number(fields, Element::FlowStartMilliseconds) / 1000,
         end: number(fields, Element::FlowEndMilliseconds) / 1000,
-        src: address(fields, &Element::SourceIpv4address, &Element::SourceIpv6address),
-        dst: address(fields, &Element::DestinationIpv4address, &Element::DestinationIpv6address),
+        src: address(fields, Element::SourceIpv4address, Element::SourceIpv6address),
+        dst: address(fields, Element::DestinationIpv4address, Element::DestinationIpv6address),
         src_port: number(fields, Element::SourceTransportPort) as u16,
         dst_port: number(fields, Element::DestinationTransportPort) as u16,
         protocol: number(fields, Element::ProtocolIdentifier) as u8,

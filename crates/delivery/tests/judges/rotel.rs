@@ -1,6 +1,6 @@
 //! rotel, an OpenTelemetry collector: it takes log records, and passes them on as it has understood them.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use enid_flowlog::Format;
 
@@ -17,8 +17,7 @@ fn start(port: u16, collector: &Collector) -> Process {
     command.args(["--otlp-grpc-endpoint", &format!("127.0.0.1:{}", free_tcp_port())]);
     command.args(["--exporter", "otlp", "--otlp-exporter-protocol", "http"]);
     command.args(["--otlp-exporter-endpoint", &format!("http://127.0.0.1:{}", collector.port)]);
-    command.args(["--otlp-exporter-compression", "none"]);
-    let process = Process::start(&mut command);
+    let process = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
     wait_for("rotel to listen", || is_listening(port));
     process
 }
