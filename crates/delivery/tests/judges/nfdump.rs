@@ -113,10 +113,11 @@ async fn reads_every_flow_in_sequence() {
     let mut sink = sink(nfcapd.port);
     let mut records = flows(4000, START);
     records.push(no_data(&interface(0)));
-    // Two parcels: the second continues the sequences of the first.
-    let (first, second) = records.split_at(1000);
-    sink.deliver(&parcel(first, &format, 1)).await.unwrap();
-    sink.deliver(&parcel(second, &format, 2)).await.unwrap();
+    // Each parcel continues the sequences of the one before, and fits the collector's socket.
+    for (position, records) in (0..).zip(records.chunks(500)) {
+        sink.deliver(&parcel(records, &format, position)).await.unwrap();
+        wait_for("nfcapd to read", || udp_queue(nfcapd.port) == Some(0));
+    }
     let collected = nfcapd.collected();
     assert_eq!(collected.flows, expected(&records));
     assert_eq!(collected.sequence_failures, 0);
@@ -130,8 +131,8 @@ async fn reads_every_flow_in_sequence() {
 async fn a_restarted_collector_gets_templates_and_what_it_missed() {
     let format = Format::default();
     let port = free_udp_port();
-    let records = flows(3000, START);
-    let parcels: Vec<_> = records.chunks(1000).collect();
+    let records = flows(1500, START);
+    let parcels: Vec<_> = records.chunks(500).collect();
     let nfcapd = Nfcapd::start(port);
     let mut sink = sink(port);
     sink.deliver(&parcel(parcels[0], &format, 0)).await.unwrap();
@@ -148,9 +149,10 @@ async fn a_restarted_collector_gets_templates_and_what_it_missed() {
 
     let nfcapd = Nfcapd::start(port);
     sink.deliver(&parcel(parcels[1], &format, 1)).await.unwrap();
+    wait_for("nfcapd to read", || udp_queue(port) == Some(0));
     sink.deliver(&parcel(parcels[2], &format, 2)).await.unwrap();
     let after = nfcapd.collected();
-    assert_eq!((after.flows, after.sequence_failures), (expected(&records[1000..]), 0));
+    assert_eq!((after.flows, after.sequence_failures), (expected(&records[500..]), 0));
 }
 
 /// What nfdump 1.7.1 shows of the records: it has no column for the interface, and leaves forwardingStatus out.
