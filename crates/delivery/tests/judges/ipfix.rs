@@ -71,7 +71,7 @@ async fn each_address_of_a_name_has_its_turn() {
 async fn templates_come_again_within_a_long_parcel() {
     let collector = Datagrams::bind().await;
     let mut sink = sink("ipfix+udp", collector.port);
-    let records: Vec<_> = (0..700).map(|number| flow(&interface(0), number, START)).collect();
+    let records: Vec<_> = (0..860).map(|number| flow(&interface(0), number, START)).collect();
     deliver(&mut sink, &records, 0).await.unwrap();
     let messages = collector.messages();
     let seen = read(&messages);

@@ -1,12 +1,12 @@
 //! What is said of destinations before anything is delivered.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
 use enid_delivery::{Destination, probe};
 
 use crate::http::Collector;
-use crate::process::{free_tcp_port, free_udp_port};
+use crate::process::{Process, free_tcp_port, free_udp_port, is_listening, output, wait_for};
 
 async fn problem(destination: &str) -> Option<String> {
     let destination: Destination = destination.parse().unwrap();
@@ -32,7 +32,6 @@ async fn a_directory_that_can_not_be_is_said() {
     let expected = format!("can't make the directory {}: Not a directory (os error 20)", below.display());
     assert_eq!(problem(below.to_str().unwrap()).await, Some(expected));
     // Root may write where nobody may, but not in procfs.
-    std::fs::set_permissions(parent.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
     let message = problem("/proc/sys/net").await.unwrap();
     assert!(message.starts_with("can't write in the directory /proc/sys/net: "), "{message}");
 }
@@ -90,3 +89,60 @@ async fn https_is_spoken_where_it_is_asked_for() {
     assert!(message.starts_with(&format!("otlp+https://127.0.0.1:{}: ", collector.port)), "{message}");
     assert_eq!(collector.sizes(), Vec::<usize>::new());
 }
+
+/// The variable that tells this test that it runs as a child, and which collector to ask.
+const TRUSTED: &str = "ENID_TEST_TRUSTED_COLLECTOR";
+
+#[tokio::test]
+async fn certificates_are_verified_against_the_hosts() {
+    // The host's certificates are the environment's to say (SSL_CERT_FILE), which is a whole process's.
+    if let Ok(destination) = std::env::var(TRUSTED) {
+        assert_eq!(problem(&destination).await, None);
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (key, certificate) = (directory.path().join("key.pem"), directory.path().join("certificate.pem"));
+    let mut openssl = Command::new("openssl");
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ]);
+    openssl.args(["-subj", "/CN=collector", "-addext", "subjectAltName=IP:127.0.0.1"]);
+    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    output(openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate));
+    let port = free_tcp_port();
+    let mut server = Command::new("python3");
+    server.args(["-c", HTTPS_SERVER, &port.to_string()]).arg(&certificate).arg(&key);
+    let _server = Process::start(server.stderr(Stdio::null()));
+    wait_for("the server to listen", || is_listening(port));
+
+    let destination = format!("otlp+https://127.0.0.1:{port}");
+    let message = problem(&destination).await.unwrap();
+    assert!(message.contains("certificate"), "{message}");
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "probe::certificates_are_verified_against_the_hosts"]);
+    let said = output(child.env("SSL_CERT_FILE", &certificate).env(TRUSTED, &destination));
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+/// Answers every POST over TLS with yes.
+const HTTPS_SERVER: &str = r#"
+import http.server, ssl, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[2], sys.argv[3])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"#;
