@@ -1,4 +1,4 @@
-//! Flow records as IPFIX (RFC 7011): flows as data records, what ENIs are and what was lost as options.
+//! Flow records as IPFIX (RFC 7011): flows as data records, what is in none of them as options.
 
 mod domain;
 mod element;
@@ -8,7 +8,7 @@ mod udp;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use enid_flowlog::{FlowRecord, Interface, Observation};
+use enid_flowlog::{FlowRecord, Observation};
 
 use self::domain::{Domain, Domains};
 use self::element::Template;
@@ -107,9 +107,7 @@ impl IpfixSink {
             self.record.clear();
             let template = match &record.observation {
                 Observation::NoData => continue,
-                Observation::Traffic(traffic) => {
-                    element::flow(&mut self.record, first.interface.eni, record.start, record.end, traffic)
-                }
+                Observation::Traffic(traffic) => element::flow(&mut self.record, record, traffic),
                 Observation::SkipData(loss) => {
                     let totals = domain.add_loss(loss);
                     element::loss(&mut self.record, domain.id, &totals, record.start, record.end);
@@ -117,11 +115,11 @@ impl IpfixSink {
                 }
             };
             if self.message.is_empty() {
-                self.common.begin(&mut self.message, domain, &first.interface);
+                self.common.begin(&mut self.message, domain);
             }
             if !self.message.put_record(template.id(), &self.record) {
                 send(&mut self.link, &mut self.message, domain).await?;
-                self.common.begin(&mut self.message, domain, &first.interface);
+                self.common.begin(&mut self.message, domain);
                 self.message.put_record(template.id(), &self.record);
             }
         }
@@ -130,14 +128,11 @@ impl IpfixSink {
 }
 
 impl Common {
-    /// Begins a message: with templates and what the ENI is, if they are due.
-    fn begin(&self, message: &mut Message, domain: &mut Domain, interface: &Interface) {
+    /// Begins a message: with templates, if they are due.
+    fn begin(&self, message: &mut Message, domain: &mut Domain) {
         if domain.is_template_due() {
             message.put_templates(TEMPLATE_SET, &self.templates);
             message.put_templates(OPTIONS_TEMPLATE_SET, &self.options_templates);
-            let mut description = Vec::new();
-            element::interface(&mut description, domain.id, interface);
-            message.put_record(Template::Interface.id(), &description);
             domain.templates_in = self.every;
         }
     }

@@ -90,7 +90,8 @@ impl Domains {
     pub(super) fn of(&mut self, eni: EniId) -> &mut Domain {
         let ids = &mut self.ids;
         let domain = self.by_eni.entry(eni).or_insert_with(|| {
-            let mut id = (eni.bits() & u128::from(u32::MAX)) as u32;
+            let [first, second, third, fourth, ..] = eni.bits().to_le_bytes();
+            let mut id = u32::from_le_bytes([first, second, third, fourth]);
             while id == 0 || !ids.insert(id) {
                 id = id.wrapping_add(1);
             }

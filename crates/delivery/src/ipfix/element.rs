@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use enid_flowlog::{Direction, DropReason, Interface, Loss, Traffic};
+use enid_flowlog::{Direction, DropReason, FlowRecord, Loss, Traffic};
 use enid_model::EniId;
 
 /// The length in a template of what says its own length (RFC 7011, 7).
@@ -15,22 +15,23 @@ const ENI_LENGTH: u16 = 21;
 type Element = (u16, u16);
 
 const OBSERVATION_DOMAIN_ID: Element = (149, 4);
-const FLOW_START_SECONDS: Element = (150, 4);
-const FLOW_END_SECONDS: Element = (151, 4);
+const FLOW_START_MILLISECONDS: Element = (152, 8);
+const FLOW_END_MILLISECONDS: Element = (153, 8);
 
 /// What a flow has beside its addresses, in the order of the octets that [`flow`] writes.
-const FLOW: [Element; 11] = [
+const FLOW: [Element; 12] = [
     (7, 2),  // sourceTransportPort
     (11, 2), // destinationTransportPort
     (4, 1),  // protocolIdentifier
     (61, 1), // flowDirection
-    (6, 2),  // tcpControlBits
-    (89, 1), // forwardingStatus, in the reduced size that collectors know it by
+    (6, 1),  // tcpControlBits, in the reduced size (RFC 7125, 3): the flags shown are in its low octet
+    (89, 1), // forwardingStatus, in the reduced size (RFC 7270, 4.12)
     (2, 8),  // packetDeltaCount
     (1, 8),  // octetDeltaCount
-    FLOW_START_SECONDS,
-    FLOW_END_SECONDS,
+    FLOW_START_MILLISECONDS,
+    FLOW_END_MILLISECONDS,
     (82, ENI_LENGTH), // interfaceName
+    (350, VARIABLE),  // virtualStationName
 ];
 
 /// What kind of record a data set has: the template's id.
@@ -41,10 +42,8 @@ pub(super) enum Template {
     Ipv4 = 256,
     /// A flow between IPv6 addresses.
     Ipv6 = 257,
-    /// What the ENI of the observation domain is.
-    Interface = 258,
-    /// What of it is in no flow record.
-    Loss = 259,
+    /// What of the observation domain is in no flow record.
+    Loss = 258,
 }
 
 impl Template {
@@ -66,24 +65,17 @@ pub(super) fn templates() -> Vec<u8> {
     octets
 }
 
-/// The records of the options template set (RFC 7011, 3.4.2.2), whose scope is the observation domain.
+/// The record of the options template set (RFC 7011, 3.4.2.2), whose scope is the observation domain.
 pub(super) fn options_templates() -> Vec<u8> {
     let mut octets = Vec::new();
-    let interface = [
-        OBSERVATION_DOMAIN_ID,
-        (82, VARIABLE),  // interfaceName
-        (350, VARIABLE), // virtualStationName
-        (236, VARIABLE), // VRFname
-    ];
     let loss = [
         OBSERVATION_DOMAIN_ID,
         (164, 8), // ignoredPacketTotalCount
         (165, 8), // ignoredOctetTotalCount
         (166, 8), // notSentFlowTotalCount
-        FLOW_START_SECONDS,
-        FLOW_END_SECONDS,
+        FLOW_START_MILLISECONDS,
+        FLOW_END_MILLISECONDS,
     ];
-    put_template(&mut octets, Template::Interface, Some(1), &interface);
     put_template(&mut octets, Template::Loss, Some(1), &loss);
     octets
 }
@@ -99,13 +91,13 @@ fn put_template(octets: &mut Vec<u8>, template: Template, scopes: Option<u16>, e
     }
 }
 
-/// A time as the wire has it, which ends in 2106.
-fn seconds(time: u64) -> [u8; 4] {
-    u32::try_from(time).unwrap_or(u32::MAX).to_be_bytes()
+/// Unix seconds in milliseconds, which more collectors know than those in seconds.
+const fn milliseconds(seconds: u64) -> [u8; 8] {
+    seconds.saturating_mul(1000).to_be_bytes()
 }
 
 /// Writes the data record of a flow, and says which template it is of.
-pub(super) fn flow(octets: &mut Vec<u8>, eni: EniId, start: u64, end: u64, traffic: &Traffic) -> Template {
+pub(super) fn flow(octets: &mut Vec<u8>, record: &FlowRecord, traffic: &Traffic) -> Template {
     let template = match (traffic.src, traffic.dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
             octets.extend(src.octets());
@@ -125,13 +117,14 @@ pub(super) fn flow(octets: &mut Vec<u8>, eni: EniId, start: u64, end: u64, traff
         Direction::Ingress => 0,
         Direction::Egress => 1,
     });
-    octets.extend(u16::from(traffic.tcp_flags).to_be_bytes());
+    octets.push(traffic.tcp_flags);
     octets.push(forwarding_status(traffic.drop_reason));
     octets.extend(traffic.packets.to_be_bytes());
     octets.extend(traffic.bytes.to_be_bytes());
-    octets.extend(seconds(start));
-    octets.extend(seconds(end));
-    put_eni(octets, eni);
+    octets.extend(milliseconds(record.start));
+    octets.extend(milliseconds(record.end));
+    put_eni(octets, record.interface.eni);
+    put_text(octets, record.interface.task.as_ref().map_or("-", |task| task.as_str()));
     template
 }
 
@@ -139,7 +132,8 @@ pub(super) fn flow(octets: &mut Vec<u8>, eni: EniId, start: u64, end: u64, traff
 fn put_eni(octets: &mut Vec<u8>, eni: EniId) {
     octets.extend(b"eni-");
     octets.extend((0..17).rev().map(|digit| {
-        let value = (eni.bits() >> (4 * digit)) as u8 & 0xf;
+        let [octet, ..] = (eni.bits() >> (4 * digit)).to_le_bytes();
+        let value = octet & 0xf;
         if value < 10 { b'0' + value } else { b'a' + value - 10 }
     }));
 }
@@ -163,15 +157,7 @@ const fn forwarding_status(reason: Option<DropReason>) -> u8 {
     }
 }
 
-/// Writes the options data record that says what the domain's ENI is.
-pub(super) fn interface(octets: &mut Vec<u8>, domain: u32, interface: &Interface) {
-    octets.extend(domain.to_be_bytes());
-    put_text(octets, &interface.eni.to_string());
-    put_text(octets, interface.task.as_ref().map_or("", |task| task.as_str()));
-    put_text(octets, &interface.vpc.to_string());
-}
-
-/// A text of variable length: names and ids here are far shorter than the 254 octets that one octet can tell.
+/// A text of variable length: names here are far shorter than the 254 octets that one octet can tell.
 fn put_text(octets: &mut Vec<u8>, text: &str) {
     let length = u8::try_from(text.len()).unwrap_or(254).min(254);
     octets.push(length);
@@ -184,6 +170,6 @@ pub(super) fn loss(octets: &mut Vec<u8>, domain: u32, totals: &Loss, start: u64,
     for count in [totals.packets, totals.bytes, totals.records] {
         octets.extend(count.to_be_bytes());
     }
-    octets.extend(seconds(start));
-    octets.extend(seconds(end));
+    octets.extend(milliseconds(start));
+    octets.extend(milliseconds(end));
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use rustix::ioctl::{Getter, ioctl};
+use rustix::ioctl::{Getter, Opcode, ioctl};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -19,6 +19,9 @@ pub(super) const MESSAGE_LIMIT: usize = 32_768;
 /// limit.
 const FIRST_LOOK: Duration = Duration::from_micros(200);
 const LONGEST_LOOK: Duration = Duration::from_millis(50);
+
+/// As the kernel has it for x86-64 and arm64 (asm-generic/ioctls.h, where it is TIOCOUTQ).
+const SIOCOUTQ: Opcode = 0x5411;
 
 /// A connection that is made when it is needed, and made again when it breaks.
 #[derive(Debug)]
@@ -75,13 +78,15 @@ impl Tcp {
 /// Whether the collector has closed its side, or the connection is broken. What a collector says is of no interest.
 fn is_closed(stream: &TcpStream) -> bool {
     let mut scrap = [0; 512];
-    loop {
+    // One that talks without end is not closed, either.
+    for _ in 0..1000 {
         match recv(stream, &mut scrap, RecvFlags::DONTWAIT) {
             Ok((_, 0)) => return true,
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return error != rustix::io::Errno::AGAIN,
         }
     }
+    false
 }
 
 async fn acknowledged(stream: &TcpStream) -> io::Result<()> {
@@ -98,7 +103,7 @@ async fn acknowledged(stream: &TcpStream) -> io::Result<()> {
 
 /// How many octets are on their way: not sent, or sent and not acknowledged (SIOCOUTQ, tcp(7)).
 fn unacknowledged(stream: &TcpStream) -> io::Result<i32> {
-    // SAFETY: on a TCP socket, TIOCOUTQ (which is SIOCOUTQ) writes one int, and does nothing else.
-    let octets = unsafe { ioctl(stream, Getter::<{ libc::TIOCOUTQ as u32 }, i32>::new()) };
+    // SAFETY: on a TCP socket, SIOCOUTQ writes one int, and does nothing else.
+    let octets = unsafe { ioctl(stream, Getter::<SIOCOUTQ, i32>::new()) };
     Ok(octets?)
 }

@@ -41,15 +41,13 @@ impl Writer {
         self.octets.push(0);
         write(self);
         let length = self.octets.len() - at - 1;
-        if length < 0x80 {
-            if let Some(place) = self.octets.get_mut(at) {
-                *place = length as u8;
-            }
-        } else {
-            let mut prefix = Self::default();
-            prefix.raw_varint(length as u64);
-            self.octets.splice(at..=at, prefix.octets);
+        if let (Ok(length @ 0..0x80), Some(place)) = (u8::try_from(length), self.octets.get_mut(at)) {
+            *place = length;
+            return;
         }
+        let mut prefix = Self::default();
+        prefix.raw_varint(length as u64);
+        self.octets.splice(at..=at, prefix.octets);
     }
 
     fn key(&mut self, field: u32, wire_type: u32) {
@@ -58,9 +56,31 @@ impl Writer {
 
     fn raw_varint(&mut self, mut value: u64) {
         while value >= 0x80 {
-            self.octets.push(value as u8 | 0x80);
+            self.octets.push(low(value) | 0x80);
             value >>= 7;
         }
-        self.octets.push(value as u8);
+        self.octets.push(low(value));
+    }
+}
+
+/// The lowest octet.
+const fn low(value: u64) -> u8 {
+    let [low, ..] = value.to_le_bytes();
+    low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_right_whatever_octets_they_take() {
+        for length in [0, 1, 127, 128, 129, 16_383, 16_384, 3_000_000] {
+            let mut direct = Writer::default();
+            direct.bytes(3, &vec![7; length]);
+            let mut nested = Writer::default();
+            nested.message(3, |message| message.octets.extend(vec![7; length]));
+            assert_eq!(nested.octets, direct.octets, "{length}");
+        }
     }
 }

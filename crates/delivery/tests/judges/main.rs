@@ -2,6 +2,7 @@
 //!
 //! `scripts/setup test` installs them. All run on loopback, on ports that are free, and end with their test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers")]
+#![allow(clippy::cast_possible_truncation, reason = "what a cast would cut off, the comparison would miss")]
 
 mod http;
 mod ipfix;

@@ -59,8 +59,9 @@ pub(crate) fn output(command: &mut Command) -> String {
         .output()
         .unwrap_or_else(|error| panic!("{program}: {error}: scripts/setup test installs it"));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program}: {}: {said}", output.status);
-    String::from_utf8(output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{program}: {}: {said}{text}", output.status);
+    text
 }
 
 /// A UDP port that nobody has.

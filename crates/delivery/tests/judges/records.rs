@@ -103,14 +103,15 @@ pub(crate) struct Seen {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
     pub(crate) tcp_flags: u16,
-    pub(crate) forwarding_status: u8,
+    pub(crate) forwarding_status: Option<u8>,
     pub(crate) is_egress: bool,
     pub(crate) interface: Option<String>,
+    pub(crate) task: Option<String>,
 }
 
 impl Seen {
-    /// What is to be read of these records, in a fixed order; without the interface where a reader has no place for it.
-    pub(crate) fn expected(records: &[FlowRecord], with_interface: bool) -> Vec<Self> {
+    /// What is to be read of these records, in a fixed order.
+    pub(crate) fn expected(records: &[FlowRecord]) -> Vec<Self> {
         let mut seen: Vec<Self> = records
             .iter()
             .filter_map(|record| {
@@ -126,9 +127,10 @@ impl Seen {
                     packets: traffic.packets,
                     bytes: traffic.bytes,
                     tcp_flags: traffic.tcp_flags.into(),
-                    forwarding_status: forwarding_status(traffic.drop_reason),
+                    forwarding_status: Some(forwarding_status(traffic.drop_reason)),
                     is_egress: traffic.direction == Direction::Egress,
-                    interface: with_interface.then(|| record.interface.eni.to_string()),
+                    interface: Some(record.interface.eni.to_string()),
+                    task: Some(record.interface.task.as_ref().map_or("-".to_owned(), ToString::to_string)),
                 })
             })
             .collect();
