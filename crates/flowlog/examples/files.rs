@@ -115,7 +115,9 @@ fn top(directory: &str) -> Result<(), Box<dyn Error>> {
     let totals =
         scan.fold(threads, &no_progress, &|error| println!("{error}"), begin, |sum, record| sum.add(record));
     let mut summary = Summary::new(GroupBy::Peer);
-    totals.into_iter().for_each(|total| summary.merge(total));
+    for total in totals {
+        summary.merge(total);
+    }
     for (key, totals) in summary.top(10, SortBy::Bytes) {
         println!("{key} {} {} {}", totals.bytes, totals.packets, totals.flows);
     }

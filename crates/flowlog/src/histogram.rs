@@ -102,7 +102,7 @@ mod tests {
         #[test]
         fn buckets_add_up_to_the_total(records in prop::collection::vec(any_record(), 0..20), width: u64) {
             let mut histogram = Histogram::new(width);
-            records.iter().for_each(|record| histogram.add(record));
+            for record in &records { histogram.add(record); }
             let mut merged = histogram.clone();
             merged.merge(histogram.clone());
             let flows = |histogram: &Histogram| histogram.buckets().iter().map(|(_, totals)| totals.flows).sum::<u64>();

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ahash::RandomState;
 use enid_model::{EniId, ModelError, Protocol};
 
 use crate::error::FlowLogError;
@@ -155,15 +156,15 @@ impl serde::Serialize for Key {
 pub struct Summary {
     group_by: GroupBy,
     /// The groups that a text is the key of: looked up without making a key.
-    texts: HashMap<Box<str>, Totals>,
-    groups: HashMap<Key, Totals>,
+    texts: HashMap<Box<str>, Totals, RandomState>,
+    groups: HashMap<Key, Totals, RandomState>,
     total: Totals,
 }
 
 impl Summary {
     /// An empty summary.
     pub fn new(group_by: GroupBy) -> Self {
-        Self { group_by, texts: HashMap::new(), groups: HashMap::new(), total: Totals::default() }
+        Self { group_by, texts: HashMap::default(), groups: HashMap::default(), total: Totals::default() }
     }
 
     /// The fields that the grouping needs, and the option that asks for them.
@@ -386,9 +387,9 @@ mod tests {
                 prop_assert_eq!(&flows[..flows.len().min(2)], &*summary.top(2, SortBy::Flows));
                 let (first, second) = records.split_at(records.len() / 2);
                 let mut merged = Summary::new(*group_by);
-                first.iter().for_each(|record| merged.add(record));
+                for record in first { merged.add(record); }
                 let mut other = Summary::new(*group_by);
-                second.iter().for_each(|record| other.add(record));
+                for record in second { other.add(record); }
                 merged.merge(other);
                 prop_assert_eq!(merged.total(), summary.total());
                 prop_assert_eq!(merged.top(usize::MAX, SortBy::Flows), flows);
