@@ -51,20 +51,7 @@ def duckdb(directory, *fields):
 
 
 def flowlogs(endpoint, bucket, since):
-    import parquet
     from flowlogs_reader import S3FlowLogsReader
-
-    # Its Parquet library, of before 2019, knows a dictionary's pages by their old number alone; the bytes are the same.
-    plain_dictionary, rle_dictionary = 2, 8
-    read_page_header = parquet._read_page_header
-
-    def with_old_number(file):
-        header = read_page_header(file)
-        if header.data_page_header and header.data_page_header.encoding == rle_dictionary:
-            header.data_page_header.encoding = plain_dictionary
-        return header
-
-    parquet._read_page_header = with_old_number
 
     begin = datetime(1970, 1, 1) + timedelta(seconds=int(since))
     reader = S3FlowLogsReader(
