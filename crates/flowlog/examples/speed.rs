@@ -1,5 +1,5 @@
-//! Measures rendering, parsing and filtering on one core, in records a second: run it with `--release`.
-#![allow(clippy::print_stdout, reason = "the figures are what it is for")]
+//! Measures rendering, writing, parsing and filtering on one core, in records a second: run it with `--release`.
+#![allow(clippy::print_stdout, clippy::cast_precision_loss, reason = "the figures are what it is for")]
 
 use std::error::Error;
 use std::hint::black_box;
@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use enid_flowlog::{
-    Direction, Filter, FlowRecord, Format, GroupBy, Interface, LineParser, Observation, Summary, Traffic,
+    Direction, FileKind, Filter, FlowRecord, Format, GroupBy, Interface, LineParser, Observation, Summary,
+    Traffic, encode_records,
 };
 use enid_model::{EcsTask, EniId, SubnetId, Tags, TrafficClass, VpcId};
 
@@ -42,6 +43,11 @@ fn measure(name: &str, records: &[FlowRecord], format: &Format) -> Result<(), Bo
             text.push('\n');
         }
     });
+    for (kind, what) in [(FileKind::Gzip, "to gzip"), (FileKind::Parquet, "to Parquet")] {
+        let mut length = 0;
+        report(name, what, || length = encode_records(kind, format, records).map_or(0, |bytes| bytes.len()));
+        println!("{name:14} {what:12} {:>12.1} bytes/record", length as f64 / f64::from(RECORDS));
+    }
     let mut parser = LineParser::new(format.clone());
     let mut parsed = Vec::with_capacity(records.len());
     for line in text.lines() {

@@ -1,8 +1,10 @@
 //! Flow records: fields, formats, files, and reading them back.
 //!
-//! The way in: a [`FlowRecord`] is rendered by a [`Format`] and appended to a [`LogDirectory`]. The way out:
-//! [`read()`] streams the [`ParsedRecord`]s of a file or directory that a [`Filter`] lets through, and a [`Summary`]
-//! adds them up. Both kinds of record answer for their [`Field`]s through [`Fields`].
+//! The way in: a [`FlowRecord`] is rendered by a [`Format`] and appended to a [`LogDirectory`]; or many of them become
+//! the whole files of a [`FileSeries`], which are put in a [`Place`], a directory or a bucket. The way out: a [`Scan`]
+//! reads the files of a place, text, gzip or Parquet, that can hold what a [`Query`] wants, and a [`Summary`] or
+//! [`Histogram`] adds the records up; [`read()`] does so for a [`LogDirectory`]'s files. All kinds of record answer for
+//! their [`Field`]s through [`Fields`].
 
 mod aggregate;
 mod directory;
@@ -13,6 +15,7 @@ mod file_name;
 mod files;
 mod filter;
 mod format;
+mod histogram;
 mod interval;
 mod parse;
 mod parsed;
@@ -36,6 +39,7 @@ pub use file_name::{FileKind, FileName, FlowLogId, SLOT_SECONDS};
 pub use files::{FileSeries, Layout, RecordFile, encode_records};
 pub use filter::{Cidr, Filter};
 pub use format::Format;
+pub use histogram::Histogram;
 pub use interval::{interval_start, no_data_records};
 pub use parse::LineParser;
 pub use parsed::ParsedRecord;

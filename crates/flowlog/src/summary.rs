@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ahash::RandomState;
 use enid_model::{EniId, ModelError, Protocol};
 
 use crate::error::FlowLogError;
@@ -68,6 +69,8 @@ choices!(
         Peer "peer",
         /// The service's port: the lower of the two, as clients' ports are high.
         Port "port",
+        /// The service whose published prefix, or endpoint, has the address of the other side.
+        Service "service",
     }
 );
 choices!(
@@ -94,13 +97,18 @@ pub struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, packets: u64, bytes: u64) {
-        self.packets = self.packets.saturating_add(packets);
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.flows += 1;
+    pub(crate) const fn add(&mut self, packets: u64, bytes: u64) {
+        self.merge(Self { packets, bytes, flows: 1 });
     }
 
-    const fn of(&self, sort_by: SortBy) -> u64 {
+    pub(crate) const fn merge(&mut self, other: Self) {
+        self.packets = self.packets.saturating_add(other.packets);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.flows = self.flows.saturating_add(other.flows);
+    }
+
+    /// The one that an order is by.
+    pub const fn of(&self, sort_by: SortBy) -> u64 {
         match sort_by {
             SortBy::Bytes => self.bytes,
             SortBy::Packets => self.packets,
@@ -112,7 +120,7 @@ impl Totals {
 /// What the records of one group have in common. Written as a person reads it; `-` where the records don't say.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
-    /// A traffic class or a task.
+    /// A traffic class, a task or a service.
     Text(Box<str>),
     /// An ENI.
     Eni(EniId),
@@ -147,27 +155,37 @@ impl serde::Serialize for Key {
 #[derive(Debug, Clone)]
 pub struct Summary {
     group_by: GroupBy,
-    groups: HashMap<Key, Totals>,
+    /// The groups that a text is the key of: looked up without making a key.
+    texts: HashMap<Box<str>, Totals, RandomState>,
+    groups: HashMap<Key, Totals, RandomState>,
     total: Totals,
 }
 
 impl Summary {
     /// An empty summary.
     pub fn new(group_by: GroupBy) -> Self {
-        Self { group_by, groups: HashMap::new(), total: Totals::default() }
+        Self { group_by, texts: HashMap::default(), groups: HashMap::default(), total: Totals::default() }
     }
 
-    /// Refuses a format that lacks a field which the grouping needs.
-    pub fn check(group_by: GroupBy, format: &Format) -> Result<(), FlowLogError> {
+    /// The fields that the grouping needs, and the option that asks for them.
+    pub fn needs(group_by: GroupBy) -> Vec<(Field, &'static str)> {
         let (needed_by, fields): (_, &[Field]) = match group_by {
             GroupBy::Class => ("--by class", &[Field::TrafficClass]),
             GroupBy::Task => ("--by task", &[Field::TaskName]),
             GroupBy::Eni => ("--by eni", &[Field::InterfaceId]),
             GroupBy::Peer => ("--by peer", &[Field::FlowDirection, Field::SrcAddr, Field::DstAddr]),
             GroupBy::Port => ("--by port", &[Field::SrcPort, Field::DstPort, Field::Protocol]),
+            GroupBy::Service => {
+                ("--by service", &[Field::FlowDirection, Field::PktSrcAwsService, Field::PktDstAwsService])
+            }
         };
-        match [Field::Packets, Field::Bytes].iter().chain(fields).find(|field| !format.contains(**field)) {
-            Some(field) => Err(FlowLogError::MissingField { field: *field, needed_by }),
+        [Field::Packets, Field::Bytes].iter().chain(fields).map(|field| (*field, needed_by)).collect()
+    }
+
+    /// Refuses a format that lacks a field which the grouping needs.
+    pub fn check(group_by: GroupBy, format: &Format) -> Result<(), FlowLogError> {
+        match Self::needs(group_by).into_iter().find(|(field, _)| !format.contains(*field)) {
+            Some((field, needed_by)) => Err(FlowLogError::MissingField { field, needed_by }),
             None => Ok(()),
         }
     }
@@ -178,9 +196,31 @@ impl Summary {
         else {
             return;
         };
-        let key = key(self.group_by, record).unwrap_or(Key::Unknown);
-        self.groups.entry(key).or_default().add(packets, bytes);
         self.total.add(packets, bytes);
+        let key = match key_value(self.group_by, record) {
+            Some(Value::Text(text)) => {
+                match self.texts.get_mut(text) {
+                    Some(totals) => totals.add(packets, bytes),
+                    None => self.texts.entry(text.into()).or_default().add(packets, bytes),
+                }
+                return;
+            }
+            Some(Value::Eni(id)) => Key::Eni(id),
+            Some(Value::Address(address)) => Key::Address(address),
+            _ => service_port(self.group_by, record).unwrap_or(Key::Unknown),
+        };
+        self.groups.entry(key).or_default().add(packets, bytes);
+    }
+
+    /// Adds what another one of the same grouping has added up.
+    pub fn merge(&mut self, other: Self) {
+        for (key, totals) in other.texts {
+            self.texts.entry(key).or_default().merge(totals);
+        }
+        for (key, totals) in other.groups {
+            self.groups.entry(key).or_default().merge(totals);
+        }
+        self.total.merge(other.total);
     }
 
     /// All records together.
@@ -190,39 +230,49 @@ impl Summary {
 
     /// The first `count` groups, the largest first; equals in the order of their keys.
     pub fn top(&self, count: usize, sort_by: SortBy) -> Vec<(Key, Totals)> {
-        let mut groups: Vec<_> = self.groups.iter().collect();
-        groups.sort_unstable_by(|(key, totals), (other_key, other)| {
+        let texts = self.texts.iter().map(|(text, totals)| (Key::Text(text.clone()), *totals));
+        let mut groups: Vec<_> =
+            self.groups.iter().map(|(key, totals)| (key.clone(), *totals)).chain(texts).collect();
+        let order = |(key, totals): &(Key, Totals), (other_key, other): &(Key, Totals)| {
             other.of(sort_by).cmp(&totals.of(sort_by)).then_with(|| key.cmp(other_key))
-        });
-        groups.into_iter().take(count).map(|(key, totals)| (key.clone(), *totals)).collect()
-    }
-}
-
-fn key(group_by: GroupBy, record: &impl Fields) -> Option<Key> {
-    let field = match group_by {
-        GroupBy::Class => Field::TrafficClass,
-        GroupBy::Task => Field::TaskName,
-        GroupBy::Eni => Field::InterfaceId,
-        GroupBy::Peer => match record.value(Field::FlowDirection)? {
-            Value::Text(word) if word == Direction::Egress.as_str() => Field::DstAddr,
-            _ => Field::SrcAddr,
-        },
-        GroupBy::Port => {
-            let ports = (number(record, Field::SrcPort)?, number(record, Field::DstPort)?);
-            let port = ports.0.min(ports.1);
-            let protocol = number(record, Field::Protocol)?;
-            return Some(Key::Port(u16::try_from(port).ok()?, u8::try_from(protocol).ok()?));
+        };
+        // Of many groups, a few are wanted: only these are put in order.
+        if count < groups.len() {
+            groups.select_nth_unstable_by(count, order);
+            groups.truncate(count);
         }
-    };
-    match record.value(field)? {
-        Value::Text(text) => Some(Key::Text(text.into())),
-        Value::Eni(id) => Some(Key::Eni(id)),
-        Value::Address(address) => Some(Key::Address(address)),
-        Value::Number(_) | Value::Vpc(_) | Value::Subnet(_) => None,
+        groups.sort_unstable_by(order);
+        groups
     }
 }
 
-fn number(record: &impl Fields, field: Field) -> Option<u64> {
+/// The value that is the record's key, where one is.
+fn key_value<R: Fields>(group_by: GroupBy, record: &R) -> Option<Value<'_>> {
+    let far_side = |src, dst| match record.value(Field::FlowDirection)? {
+        Value::Text(word) if word == Direction::Egress.as_str() => record.value(dst),
+        _ => record.value(src),
+    };
+    match group_by {
+        GroupBy::Class => record.value(Field::TrafficClass),
+        GroupBy::Task => record.value(Field::TaskName),
+        GroupBy::Eni => record.value(Field::InterfaceId),
+        GroupBy::Peer => far_side(Field::SrcAddr, Field::DstAddr),
+        GroupBy::Service => far_side(Field::PktSrcAwsService, Field::PktDstAwsService),
+        GroupBy::Port => None,
+    }
+}
+
+fn service_port(group_by: GroupBy, record: &impl Fields) -> Option<Key> {
+    if group_by != GroupBy::Port {
+        return None;
+    }
+    let ports = (number(record, Field::SrcPort)?, number(record, Field::DstPort)?);
+    let port = ports.0.min(ports.1);
+    let protocol = number(record, Field::Protocol)?;
+    Some(Key::Port(u16::try_from(port).ok()?, u8::try_from(protocol).ok()?))
+}
+
+pub(crate) fn number(record: &impl Fields, field: Field) -> Option<u64> {
     match record.value(field)? {
         Value::Number(number) => Some(number),
         _ => None,
@@ -273,6 +323,7 @@ mod tests {
             [row("172.31.16.139", 1010, 2), row("172.31.16.21", 100, 1)]
         );
         assert_eq!(rows(GroupBy::Port, &records), [row("443/tcp", 1110, 3)]);
+        assert_eq!(rows(GroupBy::Service, &records), [row("EC2", 1010, 2), row("AMAZON", 100, 1)]);
     }
 
     #[test]
@@ -320,7 +371,7 @@ mod tests {
         assert!(Summary::check(GroupBy::Eni, &"${interface-id} ${bytes}".parse().unwrap()).is_err());
         assert_eq!(
             "host".parse::<GroupBy>().unwrap_err().to_string(),
-            "`host` is not a grouping: expected one of class, task, eni, peer, port"
+            "`host` is not a grouping: expected one of class, task, eni, peer, port, service"
         );
     }
 
@@ -333,6 +384,15 @@ mod tests {
                 let flows = summary.top(usize::MAX, SortBy::Flows);
                 prop_assert_eq!(flows.iter().map(|(_, totals)| totals.flows).sum::<u64>(), summary.total().flows);
                 prop_assert!(flows.is_sorted_by_key(|(_, totals)| std::cmp::Reverse(totals.flows)));
+                prop_assert_eq!(&flows[..flows.len().min(2)], &*summary.top(2, SortBy::Flows));
+                let (first, second) = records.split_at(records.len() / 2);
+                let mut merged = Summary::new(*group_by);
+                for record in first { merged.add(record); }
+                let mut other = Summary::new(*group_by);
+                for record in second { other.add(record); }
+                merged.merge(other);
+                prop_assert_eq!(merged.total(), summary.total());
+                prop_assert_eq!(merged.top(usize::MAX, SortBy::Flows), flows);
             }
         }
     }

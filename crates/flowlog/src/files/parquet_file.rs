@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::basic::{Compression, LogicalType, Repetition, Type as PhysicalType};
+use parquet::basic::{Compression, Encoding, LogicalType, Repetition, Type as PhysicalType};
+use parquet::column::page::{CompressedPage, Page, PageWriteSpec, PageWriter};
+use parquet::column::writer::{ColumnWriter, get_column_writer, get_typed_column_writer_mut};
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
-use parquet::schema::types::{Type, TypePtr};
+use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
+use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
 use crate::field::{Field, FieldKind};
 use crate::format::Format;
@@ -46,13 +49,20 @@ pub(crate) fn write<R: Fields>(format: &Format, records: &[&R]) -> Result<Vec<u8
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_created_by(concat!("enid version ", env!("CARGO_PKG_VERSION")).to_owned())
         .build();
-    let mut file = SerializedFileWriter::new(Vec::new(), schema(format)?, Arc::new(properties))?;
+    let properties = Arc::new(properties);
+    let schema = schema(format)?;
+    let columns = SchemaDescriptor::new(Arc::clone(&schema));
+    let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::clone(&properties))?;
     for rows in records.chunks(ROWS_A_GROUP) {
         let mut group = file.next_row_group()?;
-        for field in format.fields() {
-            let Some(mut column) = group.next_column()? else { break };
-            write_column(*field, format.version(), rows, &mut column)?;
-            column.close()?;
+        for (field, column) in format.fields().iter().zip(columns.columns()) {
+            let mut bytes = TrackedWrite::new(Vec::new());
+            let pages = Box::new(OldNumber(SerializedPageWriter::new(&mut bytes)));
+            let mut writer = get_column_writer(Arc::clone(column), Arc::clone(&properties), pages);
+            write_column(*field, format.version(), rows, &mut writer)?;
+            let mut closed = writer.close()?;
+            closed.metadata = with_old_number(closed.metadata)?;
+            group.append_column(&Bytes::from(bytes.into_inner()?), closed)?;
         }
         group.close()?;
     }
@@ -80,7 +90,7 @@ fn write_column<R: Fields>(
     field: Field,
     version: u8,
     rows: &[&R],
-    column: &mut SerializedColumnWriter<'_>,
+    column: &mut ColumnWriter<'_>,
 ) -> Result<(), ParquetError> {
     let mut levels = Vec::with_capacity(rows.len());
     let mut present = |value: Option<Value<'_>>| levels.push(i16::from(value.is_some()));
@@ -96,7 +106,7 @@ fn write_column<R: Fields>(
                 present(value);
                 values.extend(value.map(|value| i32::try_from(number(value)).unwrap_or(i32::MAX)));
             }
-            column.typed::<Int32Type>().write_batch(&values, Some(&levels), None)?;
+            get_typed_column_writer_mut::<Int32Type>(column).write_batch(&values, Some(&levels), None)?;
         }
         FieldKind::Count => {
             let mut values: Vec<i64> = Vec::with_capacity(rows.len());
@@ -105,7 +115,7 @@ fn write_column<R: Fields>(
                 present(value);
                 values.extend(value.map(|value| i64::try_from(number(value)).unwrap_or(i64::MAX)));
             }
-            column.typed::<Int64Type>().write_batch(&values, Some(&levels), None)?;
+            get_typed_column_writer_mut::<Int64Type>(column).write_batch(&values, Some(&levels), None)?;
         }
         FieldKind::Address | FieldKind::Text => {
             let mut texts = Texts::default();
@@ -116,10 +126,50 @@ fn write_column<R: Fields>(
                     texts.push(value)?;
                 }
             }
-            column.typed::<ByteArrayType>().write_batch(&texts.finish(), Some(&levels), None)?;
+            get_typed_column_writer_mut::<ByteArrayType>(column).write_batch(
+                &texts.finish(),
+                Some(&levels),
+                None,
+            )?;
         }
     }
     Ok(())
+}
+
+/// Writes pages as the library does, but calls their dictionary encoding by its number of before 2013, as most writers
+/// do to this day and older readers want: the bytes are the same (Parquet format, "Encodings": PLAIN_DICTIONARY = 2 and
+/// RLE_DICTIONARY = 8).
+struct OldNumber<'a>(SerializedPageWriter<'a, Vec<u8>>);
+
+impl PageWriter for OldNumber<'_> {
+    fn write_page(&mut self, page: CompressedPage) -> Result<PageWriteSpec, ParquetError> {
+        let length = page.uncompressed_size();
+        let mut page = page.compressed_page().clone();
+        if let Page::DataPage { encoding, .. } = &mut page {
+            *encoding = old_number(*encoding);
+        }
+        self.0.write_page(CompressedPage::new(page, length))
+    }
+
+    fn close(&mut self) -> Result<(), ParquetError> {
+        self.0.close()
+    }
+}
+
+const fn old_number(encoding: Encoding) -> Encoding {
+    match encoding {
+        Encoding::RLE_DICTIONARY => Encoding::PLAIN_DICTIONARY,
+        other => other,
+    }
+}
+
+/// What is said of a column's pages, as they are.
+fn with_old_number(metadata: ColumnChunkMetaData) -> Result<ColumnChunkMetaData, ParquetError> {
+    let encodings = metadata.encodings().map(old_number).collect();
+    let statistics = metadata.page_encoding_stats().cloned().unwrap_or_default().into_iter();
+    let statistics = statistics.map(|page| PageEncodingStats { encoding: old_number(page.encoding), ..page });
+    let statistics = statistics.collect();
+    metadata.into_builder().set_encodings(encodings).set_page_encoding_stats(statistics).build()
 }
 
 /// A count beyond what the column's type holds is shown as the most that it holds: INT64 is what is published.

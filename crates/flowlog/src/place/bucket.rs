@@ -16,7 +16,7 @@ use crate::place::{Folder, PlacedFile};
 /// A store that does not even take the connection is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest file over a slow line.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
 /// Who delivers repeats it for longer than this, and says so.
 const RETRIES: usize = 2;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub struct BucketAddress {
 #[derive(Debug, Clone)]
 pub struct Bucket {
     store: Arc<AmazonS3>,
-    bucket: String,
+    name: String,
     prefix: String,
 }
 
@@ -64,12 +64,12 @@ impl Bucket {
         let retry =
             RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
         let store = builder.with_client_options(options).with_retry(retry).build();
-        let (bucket, prefix) = (address.bucket.clone(), address.prefix.clone());
+        let (name, prefix) = (address.bucket.clone(), address.prefix.clone());
         match store {
-            Ok(store) => Ok(Self { store: Arc::new(store), bucket, prefix }),
+            Ok(store) => Ok(Self { store: Arc::new(store), name, prefix }),
             Err(source) => Err(FlowLogError::Object {
                 action: "use",
-                object: format!("s3://{bucket}"),
+                object: format!("s3://{name}"),
                 source: Box::new(source),
             }),
         }
@@ -155,7 +155,7 @@ impl Bucket {
 
 impl fmt::Display for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}", self.bucket)?;
+        write!(f, "s3://{}", self.name)?;
         if self.prefix.is_empty() { Ok(()) } else { write!(f, "/{}", self.prefix) }
     }
 }

@@ -104,9 +104,9 @@ impl Scan {
             Task::File(file) => match self.open(file, meter) {
                 Err(error) => use_record(Err(error)),
                 Ok(None) => ControlFlow::Continue(()),
-                Ok(Some(Opened::Lines(reader))) => self.read_lines(reader, &mut use_record),
+                Ok(Some(Opened::Lines(reader))) => self.read_lines(*reader, &mut use_record),
                 Ok(Some(Opened::Parquet(file, groups))) => {
-                    let file = Arc::new(file);
+                    let file: Arc<ParquetFile> = file.into();
                     return groups.into_iter().map(|group| Task::Group(Arc::clone(&file), group)).collect();
                 }
             },

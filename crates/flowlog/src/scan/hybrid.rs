@@ -43,8 +43,9 @@ fn unpack(bytes: &[u8], width: u8, count: usize, out: &mut Vec<u32>) {
             Some(chunk) => u64::from_le_bytes(*chunk),
             None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
         };
-        // At most 32 bits: the mask says so.
-        (word >> (bit % 8) & mask) as u32
+        #[expect(clippy::cast_possible_truncation, reason = "at most 32 bits: the mask says so")]
+        let number = (word >> (bit % 8) & mask) as u32;
+        number
     }));
 }
 

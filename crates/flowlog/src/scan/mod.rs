@@ -96,9 +96,9 @@ impl Meter<'_> {
 
 /// A file whose records can be read.
 enum Opened<'a> {
-    Lines(RecordReader<Box<dyn BufRead + Send + 'a>>),
+    Lines(Box<RecordReader<Box<dyn BufRead + Send + 'a>>>),
     /// And the row groups that may hold what is wanted.
-    Parquet(ParquetFile, Vec<usize>),
+    Parquet(Box<ParquetFile>, Vec<usize>),
 }
 
 impl Scan {
@@ -180,7 +180,7 @@ impl Scan {
         match self.open(file, meter) {
             Err(error) => use_record(Err(error)),
             Ok(None) => ControlFlow::Continue(()),
-            Ok(Some(Opened::Lines(reader))) => self.read_lines(reader, use_record),
+            Ok(Some(Opened::Lines(reader))) => self.read_lines(*reader, use_record),
             Ok(Some(Opened::Parquet(file, groups))) => {
                 groups.into_iter().try_for_each(|group| self.read_group(&file, group, meter, use_record))
             }
@@ -231,7 +231,7 @@ impl Scan {
                 // What is passed over is done.
                 let to_read: u64 = groups.iter().map(|group| opened.group_size(*group)).sum();
                 meter.add(opened.size().saturating_sub(to_read));
-                return Ok(Some(Opened::Parquet(opened, groups)));
+                return Ok(Some(Opened::Parquet(Box::new(opened), groups)));
             }
             FileKind::Text => Box::new(BufReader::with_capacity(
                 BUFFER_BYTES,
@@ -255,7 +255,7 @@ impl Scan {
         if file.may_be_growing {
             reader = reader.tolerate_torn_end();
         }
-        Ok(Some(Opened::Lines(reader)))
+        Ok(Some(Opened::Lines(Box::new(reader))))
     }
 
     fn object(&self, file: &ScanFile) -> Result<Option<Object>, FlowLogError> {

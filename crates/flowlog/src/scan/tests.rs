@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "test helpers")]
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Mutex;
@@ -228,7 +227,7 @@ fn only_row_groups_that_can_match_are_read_and_the_meter_ends_full() {
 #[test]
 fn threads_add_up_what_one_reads_in_order() {
     let directory = tempfile::tempdir().unwrap();
-    let records: Vec<_> = (0..200_000_u64).map(|index| ending_at(SLOT + index / 1_000)).collect();
+    let records: Vec<_> = (0..80_000_u64).map(|index| ending_at(SLOT + index / 400)).collect();
     for (kind, writer) in FileKind::ALL.into_iter().zip(["a", "b", "c"]) {
         for file in series(kind, LAYOUTS[0], writer).files(&Format::default(), &records, 7).unwrap() {
             let path = directory.path().join(file.key);
@@ -249,7 +248,7 @@ fn threads_add_up_what_one_reads_in_order() {
         || 0,
         |total, record| *total += u64::from(record.value(Field::End).is_some()),
     );
-    assert_eq!((totals.len(), totals.iter().sum::<u64>()), (3, 3 * 150_000));
+    assert_eq!((totals.len(), totals.iter().sum::<u64>()), (3, 3 * 60_000));
     assert_eq!(*errors.lock().unwrap(), 1);
 }
 
@@ -275,6 +274,19 @@ fn published(kind: FileKind, field: Field, value: Option<Value<'_>>) -> Option<V
     }
 }
 
+fn check_record(
+    kind: FileKind,
+    format: &Format,
+    written: &FlowRecord,
+    read: &ScannedRecord<'_>,
+) -> Result<(), TestCaseError> {
+    for field in Field::ALL {
+        let expected = written.value(*field).filter(|_| format.contains(*field));
+        prop_assert_eq!(read.value(*field), published(kind, *field, expected), "{}", field);
+    }
+    Ok(())
+}
+
 fn check_read_back(
     kind: FileKind,
     format: &Format,
@@ -282,28 +294,21 @@ fn check_read_back(
     path: &Path,
 ) -> Result<(), TestCaseError> {
     fs::write(path, encode_records(kind, format, records).unwrap()).unwrap();
-    let at = RefCell::new(0);
-    let result = RefCell::new(Ok(()));
+    let mut written = records.iter();
+    let mut result = Ok(());
     Scan::of_path(path, Query::default()).unwrap().for_each(&no_progress, |read| {
-        let check = || {
-            let read = read.unwrap();
-            let written = &records[*at.borrow()];
-            for field in Field::ALL {
-                let expected = written.value(*field).filter(|_| format.contains(*field));
-                prop_assert_eq!(read.value(*field), published(kind, *field, expected), "{}", field);
-            }
-            Ok(())
-        };
-        *result.borrow_mut() = check();
-        *at.borrow_mut() += 1;
-        if result.borrow().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        result = check_record(kind, format, written.next().unwrap(), &read.unwrap());
+        if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    result.into_inner()?;
-    prop_assert_eq!(at.into_inner(), records.len());
+    result?;
+    prop_assert!(written.next().is_none());
     Ok(())
 }
 
 proptest! {
+    // Each case writes and reads whole files.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn what_was_written_reads_back(format in any_format(), records in prop::collection::vec(any_record(), 0..40)) {
         let directory = tempfile::tempdir().unwrap();

@@ -47,6 +47,7 @@ fn table(group_by: GroupBy, answer: &Answer) -> String {
         GroupBy::Eni => "ENI",
         GroupBy::Peer => "PEER",
         GroupBy::Port => "PORT",
+        GroupBy::Service => "SERVICE",
     };
     let mut table = Table::new([Left(header), Right("FLOWS"), Right("PACKETS"), Right("BYTES")]);
     let mut row = |key: String, totals: Totals| {
