@@ -25,6 +25,8 @@ pub struct Config {
     pub forwarding: ForwardingConfig,
     /// ENIs.
     pub eni: EniConfig,
+    /// Services that records name.
+    pub services: ServicesConfig,
     /// Where things are.
     pub paths: Paths,
 }
@@ -95,6 +97,14 @@ pub struct EniConfig {
     pub gso_max_size: Option<GsoMaxSize>,
     /// How many network namespaces are kept ready for tasks to come.
     pub spare_namespaces: usize,
+}
+
+/// The services that records name by their addresses.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServicesConfig {
+    /// A file of prefixes in the published form of `ip-ranges.json`; no service is named where absent.
+    pub ip_ranges: Option<PathBuf>,
 }
 
 /// Where the daemon's things are. Each can be set, so that one machine can run several hosts.

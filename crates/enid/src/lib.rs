@@ -22,6 +22,7 @@ mod router;
 mod run;
 mod segmentation;
 mod service;
+mod services;
 mod sole;
 mod spares;
 mod tasks;
@@ -32,7 +33,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use config::{
     AggregationInterval, Config, ConfigError, EniConfig, FlowLogConfig, FlowTableConfig, ForwardingConfig,
-    ForwardingMode, Paths,
+    ForwardingMode, Paths, ServicesConfig,
 };
 pub use daemon::{Daemon, Directories, StartError};
 pub use error::EnidError;

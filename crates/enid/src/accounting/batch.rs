@@ -49,16 +49,25 @@ impl Batch {
                 is_all = false;
                 continue;
             }
+            let is_logged = registry.is_logged(networks, flow);
             let mut recorded = [None; 2];
             for (share, place) in shares(flow).zip(&mut recorded) {
-                if let Some(record) = registry.record(networks, flow, share, reading, count) {
+                if !is_logged {
+                    *place = registry.interface(share.eni).map(|_| share);
+                } else if let Some(record) = registry.record(networks, flow, share, reading, count) {
                     self.push(record, flow, share, reading.interval);
                     *place = Some(share);
                 }
             }
             // Of ENIs without an account there is nothing to write, now or ever.
             if recorded.iter().any(Option::is_some) {
-                self.exports.windows.push(Export { key: flow.entry(), window, shares: recorded, count });
+                self.exports.windows.push(Export {
+                    key: flow.entry(),
+                    window,
+                    shares: recorded,
+                    count,
+                    is_logged,
+                });
             }
         }
         is_all

@@ -20,6 +20,8 @@ pub(super) struct Export {
     /// Whose record it became.
     pub(super) shares: [Option<Share>; 2],
     pub(super) count: Count,
+    /// Whether it became records; what a VPC does not log is only counted.
+    pub(super) is_logged: bool,
 }
 
 /// What a batch of records exports.
@@ -59,12 +61,16 @@ impl Exported {
     /// Remembers that the next batch was written.
     pub(super) fn add(&mut self, exports: Exports) {
         let Exports { windows, unrecorded, ending } = exports;
-        for Export { key, window, shares, count } in windows {
+        for Export { key, window, shares, count, is_logged } in windows {
             if let Some(known) = self.entries.entry(key).or_default().get_mut(window) {
                 known.add(count);
             }
             for share in shares.into_iter().flatten() {
-                self.totals.entry(share.eni.get()).or_default().add(share, count);
+                let totals = self.totals.entry(share.eni.get()).or_default();
+                totals.add(share, count);
+                if !is_logged {
+                    totals.add_unlogged(share, count);
+                }
             }
         }
         for (number, count) in unrecorded {

@@ -19,6 +19,7 @@ mod snapshot;
 #[cfg(test)]
 mod testing;
 mod totals;
+mod unlogged;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,7 @@ use shares::shares;
 use crate::config::Config;
 use crate::daemon::Directories;
 use crate::networks::NetworkState;
+use crate::services::ServiceFile;
 use crate::{EnidError, lock};
 
 /// The accounts of all ENIs.
@@ -100,7 +102,8 @@ impl Accounting {
         let left = exported.reconcile(|each| read(&datapath, each))?;
         delete(&datapath, &left)?;
         datapath.recount_flows()?;
-        let registry = Registry::new(config.account()?, config.region()?);
+        let services = ServiceFile::open(config.services.ip_ranges.as_deref())?;
+        let registry = Registry::new(config.account()?, config.region()?, services);
         let books = Books { records, log, journal, exported, registry, interval_began: now() };
         Ok(Self {
             datapath,
@@ -170,6 +173,7 @@ impl Accounting {
         // What counts from now on belongs to the next interval.
         let open = Some(self.datapath.interval());
         let networks = self.networks.current();
+        books.registry.refresh_services();
         let mut batch = Batch::default();
         read(&self.datapath, &mut |flow| {
             let is_all = batch.collect(&flow, open, &books.exported, &books.registry, &networks);
