@@ -5,6 +5,7 @@
 
 mod destination;
 mod flow_log;
+mod shown_tags;
 
 pub use destination::{Destination, Endpoint, Transport};
 pub use flow_log::{AggregationInterval, FileFormat, FileOptions, FlowLog, Target, TrafficFilter};
