@@ -1,4 +1,4 @@
-//! What a VPC does not log: DHCP, and what goes to and comes from its own services and its router.
+//! What a VPC does not log: what goes to and comes from its own services and its router, and the search for DHCP servers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,8 +6,10 @@ use enid_datapath::{Direction, FlowReading};
 use enid_model::{Subnet, Vpc};
 
 const UDP: u8 = 17;
-/// Ports of DHCP (RFC 2131) and of DHCPv6 (RFC 8415), client and server.
-const DHCP: [(u16, u16); 2] = [(68, 67), (546, 547)];
+/// Where a client of DHCP looks for servers (RFC 2131): from which port to which, and to which address.
+const DHCPV4: (u16, u16, IpAddr) = (68, 67, IpAddr::V4(Ipv4Addr::BROADCAST));
+/// The same of DHCPv6 (RFC 8415): to all relay agents and servers.
+const DHCPV6: (u16, u16, IpAddr) = (546, 547, IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2)));
 /// DNS, instance metadata and time, at the same addresses in every VPC.
 const IPV4_SERVICES: [Ipv4Addr; 3] =
     [Ipv4Addr::new(169, 254, 169, 253), Ipv4Addr::new(169, 254, 169, 254), Ipv4Addr::new(169, 254, 169, 123)];
@@ -27,12 +29,11 @@ pub(super) fn is_unlogged(vpc: Option<&Vpc>, flow: &FlowReading) -> bool {
     is_dhcp(flow) || is_service(peer) || vpc.is_some_and(|vpc| is_reserved(vpc, peer))
 }
 
+/// Whether a client looks for DHCP servers. Ports alone do not tell: what has them and goes elsewhere is logged, and so is
+/// who answers as if it were the server.
 fn is_dhcp(flow: &FlowReading) -> bool {
-    let (source, destination) = (flow.source_port, flow.destination_port);
-    flow.protocol == UDP
-        && DHCP.iter().any(|(client, server)| {
-            (source, destination) == (*client, *server) || (source, destination) == (*server, *client)
-        })
+    let wanted = (flow.source_port, flow.destination_port, flow.destination);
+    flow.protocol == UDP && flow.direction == Direction::Egress && (wanted == DHCPV4 || wanted == DHCPV6)
 }
 
 fn is_service(address: IpAddr) -> bool {
@@ -97,18 +98,19 @@ mod tests {
     }
 
     #[test]
-    fn dhcp_is_between_its_ports_over_udp() {
-        for (protocol, source_port, destination_port, unlogged) in [
-            (17, 68, 67, true),
-            (17, 67, 68, true),
-            (17, 546, 547, true),
-            (17, 547, 546, true),
-            (17, 67, 67, false),
-            (17, 68, 53, false),
-            (6, 68, 67, false),
+    fn dhcp_is_a_client_that_looks_for_servers() {
+        let (all, all_servers, other) = ("255.255.255.255", "ff02::1:2", "198.51.100.1");
+        for (protocol, source_port, destination_port, destination, unlogged) in [
+            (17, 68, 67, all, true),
+            (17, 546, 547, all_servers, true),
+            (17, 68, 67, other, false),
+            (17, 67, 68, all, false),
+            (17, 68, 53, all, false),
+            (6, 68, 67, all, false),
         ] {
-            let flow = FlowReading { protocol, source_port, ..entry(0, destination_port) };
-            assert_eq!(is_unlogged(None, &flow), unlogged, "{protocol} {source_port} {destination_port}");
+            let destination: IpAddr = destination.parse().unwrap();
+            let flow = FlowReading { protocol, source_port, destination, ..entry(0, destination_port) };
+            assert_eq!(is_unlogged(None, &flow), unlogged, "{flow:?}");
         }
     }
 }
