@@ -11,6 +11,7 @@ mod ipfix;
 mod net;
 mod otlp;
 mod probe;
+mod shown_tags;
 mod sink;
 
 pub use destination::{Destination, Endpoint, Transport};

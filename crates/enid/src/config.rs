@@ -26,6 +26,8 @@ pub struct Config {
     pub forwarding: ForwardingConfig,
     /// ENIs.
     pub eni: EniConfig,
+    /// Services that records name.
+    pub services: ServicesConfig,
     /// Where things are.
     pub paths: Paths,
 }
@@ -99,6 +101,14 @@ pub struct EniConfig {
     pub gso_max_size: Option<GsoMaxSize>,
     /// How many network namespaces are kept ready for tasks to come.
     pub spare_namespaces: usize,
+}
+
+/// The services that records name by their addresses.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServicesConfig {
+    /// A file of prefixes in the published form of `ip-ranges.json`; no service is named where absent.
+    pub ip_ranges: Option<PathBuf>,
 }
 
 /// Where the daemon's things are. Each can be set, so that one machine can run several hosts.
@@ -252,7 +262,8 @@ mod tests {
         let text = "region = \"eu\"\n[flow_log]\naggregation_interval_seconds = 601\n";
         assert_eq!(
             error(text),
-            "enid.toml:3: aggregation_interval_seconds: an aggregation interval of 601 s is out of range: 1 to 600"
+            "enid.toml:3: aggregation_interval_seconds: `601` is not an aggregation interval: expected 60 or 600 seconds, \
+             or 1 to 59"
         );
         assert!(error("[eni]\ncapacity = \"x\"").starts_with("enid.toml:2: capacity: invalid type"));
         let text = "\n[eni]\ncapacity = 3\n";

@@ -248,6 +248,14 @@ pub enum EnidError {
         "{0}, where cgroups are to be, is not in a cgroup2 file system; set `cgroup` under [paths] in enid.toml, or leave it out"
     )]
     NotCgroup2(PathBuf),
+    /// The file of services' prefixes can't be used.
+    #[error("can't use the prefixes of services in {path}: {reason}")]
+    Services {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A program that the daemon runs failed.
     #[error("`{program}` failed: {reason}")]
     Program {
@@ -298,6 +306,7 @@ impl EnidError {
             | Self::InUse { .. }
             | Self::HasFlowLog { .. }
             | Self::Destination { .. }
+            | Self::Services { .. }
             | Self::NoCgroup2
             | Self::NotCgroup2(_) => Code::FailedPrecondition,
             Self::Stopping => Code::Unavailable,

@@ -23,6 +23,7 @@ mod router;
 mod run;
 mod segmentation;
 mod service;
+mod services;
 mod sole;
 mod spares;
 mod tasks;
@@ -33,7 +34,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use config::{
     Config, ConfigError, EniConfig, FlowLogConfig, FlowTableConfig, ForwardingConfig, ForwardingMode, Paths,
-    SpoolConfig,
+    ServicesConfig, SpoolConfig,
 };
 pub use daemon::{Daemon, Directories, StartError};
 pub use error::EnidError;

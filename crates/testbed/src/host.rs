@@ -57,6 +57,8 @@ pub struct HostOptions {
     pub eni_capacity: u32,
     /// The most that TCP hands on in one buffer; the daemon's choice where absent.
     pub gso_max_size: Option<u32>,
+    /// A file of services' prefixes.
+    pub ip_ranges: Option<PathBuf>,
     /// The size of the file system that holds the run directory; where absent it is not of its own.
     pub run_bytes: Option<u64>,
     /// The same of the state directory.
@@ -76,6 +78,7 @@ impl Default for HostOptions {
             forwarding: forwarding_of(std::env::var("ENID_TEST_FORWARDING").as_deref().unwrap_or("auto")),
             eni_capacity: 256,
             gso_max_size: None,
+            ip_ranges: None,
             run_bytes: None,
             state_bytes: None,
         }
@@ -99,17 +102,20 @@ impl HostOptions {
             ForwardingMode::Direct => "direct",
             ForwardingMode::Kernel => "kernel",
         };
+        let ip_ranges = self.ip_ranges.as_ref();
+        let ip_ranges = ip_ranges.map(|path| format!("[services]\nip_ranges = '{}'\n", path.display()));
         let gso_max_size = self.gso_max_size.map(|bytes| format!("gso_max_size = {bytes}\n"));
         format!(
             "[flow_log]\naggregation_interval_seconds = {}\n[flow_table]\ncapacity = {}\nrefusal_capacity = {}\n{}\
              [forwarding]\nmode = '{forwarding}'\n[eni]\ncapacity = {}\n{}\
-             [paths]\nnetns = '{}'\nbpf = '{}'\ncgroup = '{}'\n",
+             {}[paths]\nnetns = '{}'\nbpf = '{}'\ncgroup = '{}'\n",
             self.interval_seconds,
             self.flow_capacity,
             self.refusal_capacity,
             flows_per_eni.unwrap_or_default(),
             self.eni_capacity,
             gso_max_size.unwrap_or_default(),
+            ip_ranges.unwrap_or_default(),
             directory.netns().display(),
             directory.bpf().display(),
             directory.cgroup().display(),

@@ -67,7 +67,7 @@ pub(crate) fn assert_closed(host: &Host) {
             let (found, wire) = wire_sides(&audit);
             assert_eq!(
                 found, wire,
-                "{task} {direction}: records + pending + buckets, wire ledger: {audit:?}"
+                "{task} {direction}: records + not logged + pending + buckets, wire ledger: {audit:?}"
             );
             assert_eq!(audit.interface_ledger, audit.kernel, "{task} {direction}: interface ledger, kernel");
         }
@@ -75,7 +75,8 @@ pub(crate) fn assert_closed(host: &Host) {
 }
 
 fn wire_sides(audit: &DirectionAudit) -> ((u64, u64), (u64, u64)) {
-    let sum = [&audit.records, &audit.pending, &audit.buckets].into_iter().fold((0, 0), |sum, part| {
+    let parts = [&audit.records, &audit.not_logged, &audit.pending, &audit.buckets];
+    let sum = parts.into_iter().fold((0, 0), |sum, part| {
         let PacketsAndBytes { packets, bytes } = part.unwrap();
         (sum.0 + packets, sum.1 + bytes)
     });

@@ -18,6 +18,8 @@ mod create;
 mod disk;
 mod doctor;
 mod flow_log;
+mod flow_log_fields;
+mod flow_logs;
 mod idempotence;
 mod jumbo;
 mod kernel;

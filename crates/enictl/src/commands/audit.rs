@@ -49,7 +49,7 @@ fn minus([packets, bytes]: Sum, [other_packets, other_bytes]: Sum) -> Sum {
 
 /// What the wire ledger has and no record, entry or bucket explains.
 fn unexplained(audit: &DirectionAudit) -> Sum {
-    [audit.records, audit.not_kept, audit.pending, audit.buckets]
+    [audit.records, audit.not_kept, audit.pending, audit.buckets, audit.not_logged]
         .map(sum)
         .into_iter()
         .fold(sum(audit.wire_ledger), minus)
@@ -119,6 +119,9 @@ fn eni_report(eni: &EniAudit) -> String {
         row("records not kept", counted(|audit| audit.not_kept));
     }
     row("not yet written", counted(|audit| audit.pending));
+    if [egress.not_logged, ingress.not_logged].map(sum) != [[0, 0]; 2] {
+        row("not logged", counted(|audit| audit.not_logged));
+    }
     row("outside flows", counted(|audit| audit.buckets));
     row("wire ledger", counted(|audit| audit.wire_ledger));
     row("left over", differences(unexplained(&egress), unexplained(&ingress)));
@@ -177,6 +180,7 @@ mod tests {
             dropped_by_device: 0,
             refused: None,
             refused_ledger: None,
+            not_logged: None,
         };
         AuditResponse {
             enis: vec![EniAudit {
@@ -205,6 +209,20 @@ mod tests {
              \n\
              1 ENI audited, nothing left over\n"
         );
+    }
+
+    #[test]
+    fn what_a_vpc_does_not_log_is_named() {
+        let mut response = audit(1_228, 1_400);
+        let egress = response.enis[0].egress.as_mut().unwrap();
+        (egress.records, egress.not_logged) = (
+            Some(PacketsAndBytes { packets: 6, bytes: 600 }),
+            Some(PacketsAndBytes { packets: 4, bytes: 400 }),
+        );
+        let text = report(&response);
+        let line = "\nnot logged                     4           400                0              0\n";
+        assert!(text.contains(line), "{text}");
+        assert!(closes(&response.enis[0]));
     }
 
     #[test]

@@ -111,16 +111,18 @@ fn lines(counters: &DirectionCounters) -> impl Iterator<Item = (String, u64, u64
             .map(|part| (format!("{kind} {}", part.name), part.packets, part.bytes))
             .collect::<Vec<_>>()
     };
+    let not_logged = counters.not_logged.filter(|count| count.packets > 0);
     std::iter::once(("total".to_owned(), counters.packets, counters.bytes))
         .chain(parts("class", &counters.classes))
         .chain(parts("refused", &counters.refused))
         .chain(parts("bucket", &counters.buckets))
+        .chain(not_logged.map(|count| ("of these not logged".to_owned(), count.packets, count.bytes)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use enid_api::v1::{EniCounters, NamedCounter};
+    use enid_api::v1::{EniCounters, NamedCounter, PacketsAndBytes};
 
     #[test]
     fn totals_come_before_their_parts() {
@@ -135,6 +137,7 @@ mod tests {
                     classes: vec![named("image-pull", 1_000, 1_234_537)],
                     buckets: vec![named("arp", 1, 30)],
                     refused: vec![named("no-rule", 2, 80)],
+                    not_logged: Some(PacketsAndBytes { packets: 3, bytes: 252 }),
                 }),
                 ingress: None,
                 flow_entries: 12,
@@ -143,11 +146,12 @@ mod tests {
         };
         assert_eq!(
             table(&response),
-            "TASK  ENI    DIRECTION  OF                PACKETS        BYTES\n\
-             web   eni-1  egress     total               1,003  1,234,647 B\n\
-             web   eni-1  egress     class image-pull    1,000  1,234,537 B\n\
-             web   eni-1  egress     refused no-rule         2         80 B\n\
-             web   eni-1  egress     bucket arp              1         30 B\n\
+            "TASK  ENI    DIRECTION  OF                   PACKETS        BYTES\n\
+             web   eni-1  egress     total                  1,003  1,234,647 B\n\
+             web   eni-1  egress     class image-pull       1,000  1,234,537 B\n\
+             web   eni-1  egress     refused no-rule            2         80 B\n\
+             web   eni-1  egress     bucket arp                 1         30 B\n\
+             web   eni-1  egress     of these not logged        3        252 B\n\
              \n\
              flow table: 1,234 of 1,048,576 entries in use, 12 of them of web\n"
         );

@@ -18,7 +18,7 @@ use crate::text::{Pairs, Table, grouped};
 /// What can be done with flow logs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum FlowLogCommand {
-    Create(Create),
+    Create(Box<Create>),
     /// List the host's flow logs
     #[command(after_help = "Example:\n  enictl flow-log list")]
     List,

@@ -34,6 +34,8 @@ pub(crate) struct Balance {
     pub(crate) not_kept: Count,
     pub(crate) pending: Count,
     pub(crate) buckets: Count,
+    /// Written off as what the VPC does not log.
+    pub(crate) not_logged: Count,
     pub(crate) wire_ledger: Count,
     /// What records, entries and the bucket of those for which there was no room hold of refused packets.
     pub(crate) refused: Count,
@@ -162,11 +164,13 @@ impl Found {
                 not_kept: exported.not_kept(totals.all(direction), records.all),
                 pending: pending.all,
                 buckets: ledger.buckets_total(),
+                not_logged: totals.unlogged(direction),
                 wire_ledger: ledger.wire,
                 refused: total([
                     records.refused,
                     exported.not_kept(totals.refused(direction), records.refused),
                     pending.refused,
+                    totals.unlogged_refused(direction),
                     ledger.bucket(Bucket::Unrecorded),
                 ]),
                 refused_ledger: total(Reason::ALL.map(|reason| ledger.refused(reason))),

@@ -26,6 +26,8 @@ pub(crate) struct DirectionCounters {
     pub(crate) ledger: Ledger,
     /// What is in flows and was let through, by traffic class.
     pub(crate) classes: Vec<(TrafficClass, Count)>,
+    /// What is in flows, let through or refused, and in no record, as the VPC does not log it.
+    pub(crate) not_logged: Count,
 }
 
 /// How full the flow table is.
@@ -44,11 +46,17 @@ impl Accounting {
         let books = lock(&self.books);
         let mut totals: HashMap<EniNumber, Totals> =
             numbers.iter().map(|number| (*number, books.exported.totals(*number))).collect();
+        let networks = self.networks.current();
         read(&self.datapath, &mut |flow| {
+            let is_logged = books.registry.is_logged(&networks, &flow);
             for share in shares(&flow) {
                 let Some(totals) = totals.get_mut(&share.eni) else { continue };
                 for window in 0..flow.windows.len() {
-                    totals.add(share, books.exported.pending(&flow, window));
+                    let pending = books.exported.pending(&flow, window);
+                    totals.add(share, pending);
+                    if !is_logged {
+                        totals.add_unlogged(share, pending);
+                    }
                 }
             }
         })?;
@@ -58,6 +66,7 @@ impl Accounting {
             let of = |direction| DirectionCounters {
                 ledger: *ledgers.of(direction),
                 classes: totals.accepted(direction).collect(),
+                not_logged: totals.unlogged(direction),
             };
             let (egress, ingress) = (of(Direction::Egress), of(Direction::Ingress));
             let flow_entries = self.datapath.flow_entries(number)?;

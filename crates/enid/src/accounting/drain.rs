@@ -54,9 +54,13 @@ impl<'a> Drain<'a> {
                 is_all = false;
                 continue;
             }
+            let is_logged = self.registry.is_logged(self.networks, flow);
             let mut recorded = [None; 2];
             for (share, place) in shares(flow).zip(&mut recorded) {
-                if let Some(record) = self.registry.record(self.networks, flow, share, reading, count) {
+                if !is_logged {
+                    *place = self.registry.interface(share.eni).map(|_| share);
+                } else if let Some(record) = self.registry.record(self.networks, flow, share, reading, count)
+                {
                     write(record)?;
                     self.busy.insert(share.eni);
                     *place = Some(share);
@@ -64,7 +68,7 @@ impl<'a> Drain<'a> {
             }
             // Of ENIs without an account there is nothing to write, now or ever.
             if recorded.iter().any(Option::is_some) {
-                self.exported.add(flow.entry(), window, recorded, count);
+                self.exported.add((flow.entry(), window), recorded, count, is_logged);
             }
         }
         if is_last || is_all && flow.expired {

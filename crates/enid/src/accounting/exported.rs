@@ -36,13 +36,23 @@ pub(super) struct Ending {
 }
 
 impl Exported {
-    /// Remembers that a window's count has become records of these shares.
-    pub(super) fn add(&mut self, key: RefusalKey, window: usize, shares: [Option<Share>; 2], count: Count) {
+    /// Remembers that a window's count has become records of these shares; or, if it `is_logged` not, is only counted.
+    pub(super) fn add(
+        &mut self,
+        (key, window): (RefusalKey, usize),
+        shares: [Option<Share>; 2],
+        count: Count,
+        is_logged: bool,
+    ) {
         if let Some(known) = self.entries.entry(key).or_default().get_mut(window) {
             known.add(count);
         }
         for share in shares.into_iter().flatten() {
-            self.totals.entry(share.eni.get()).or_default().add(share, count);
+            let totals = self.totals.entry(share.eni.get()).or_default();
+            totals.add(share, count);
+            if !is_logged {
+                totals.add_unlogged(share, count);
+            }
         }
     }
 

@@ -18,6 +18,7 @@ mod snapshot;
 #[cfg(test)]
 mod testing;
 mod totals;
+mod unlogged;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ use crate::daemon::Directories;
 use crate::delivery::Deliveries;
 use crate::flow_logs::FlowLogs;
 use crate::networks::NetworkState;
+use crate::services::ServiceFile;
 use crate::{EnidError, lock};
 
 /// The accounts of all ENIs.
@@ -105,7 +107,8 @@ impl Accounting {
         let left = exported.reconcile(|each| read(&datapath, each))?;
         delete(&datapath, &left)?;
         datapath.recount_flows()?;
-        let registry = Registry::new(config.account()?, config.region()?);
+        let services = ServiceFile::open(config.services.ip_ranges.as_deref())?;
+        let registry = Registry::new(config.account()?, config.region()?, services);
         let deliveries = Arc::new(Deliveries::new(
             flow_logs,
             directories.state.join("delivery"),
@@ -183,6 +186,7 @@ impl Accounting {
         let mut books = lock(&self.books);
         self.datapath.advance_interval()?;
         // What counts from now on belongs to the next interval.
+        books.registry.refresh_services();
         let written = self.export(&mut books, &[])?;
         books.interval_began = now();
         Ok(written)

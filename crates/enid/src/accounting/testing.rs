@@ -10,6 +10,7 @@ use enid_model::{
 };
 
 use super::registry::Registry;
+use crate::services::ServiceFile;
 
 /// The number of an ENI, counted from 0.
 pub(super) fn number(eni: u32) -> EniNumber {
@@ -53,38 +54,47 @@ pub(super) fn entry(eni: u32, port: u16) -> FlowReading {
 
 /// A registry with the accounts of the first `count` ENIs, and their ids.
 pub(super) fn registry(count: u32) -> (Registry, Vec<EniId>) {
-    let mut registry = Registry::new("unknown".parse().unwrap(), "local".parse().unwrap());
-    let subnet = Subnet {
+    let mut registry =
+        Registry::new("unknown".parse().unwrap(), "local".parse().unwrap(), ServiceFile::open(None).unwrap());
+    let ids = (0..count).map(|eni| {
+        let task = task(eni, VpcId::random(), EniAddresses { ipv4: None, ipv6: None });
+        registry.add(&task, &subnet());
+        task.eni.id
+    });
+    let ids = ids.collect();
+    (registry, ids)
+}
+
+pub(super) fn subnet() -> Subnet {
+    Subnet {
         id: SubnetId::random(),
         name: "a".parse().unwrap(),
         zone: "zone-a".parse().unwrap(),
         ipv4_cidr: None,
         ipv6_cidr: None,
+    }
+}
+
+/// A task whose ENI has a number, counted from 0.
+pub(super) fn task(eni: u32, vpc: VpcId, addresses: EniAddresses) -> Task {
+    let eni = Eni {
+        id: EniId::random(),
+        number: number(eni),
+        vpc,
+        subnet: SubnetId::random(),
+        mac: MacAddress::random(),
+        addresses,
+        mtu: Mtu::JUMBO,
+        security_groups: Vec::new(),
+        idle_timeouts: IdleTimeouts::default(),
     };
-    let ids = (0..count).map(|eni| {
-        let eni = Eni {
-            id: EniId::random(),
-            number: number(eni),
-            vpc: VpcId::random(),
-            subnet: subnet.id,
-            mac: MacAddress::random(),
-            addresses: EniAddresses { ipv4: None, ipv6: None },
-            mtu: Mtu::JUMBO,
-            security_groups: Vec::new(),
-            idle_timeouts: IdleTimeouts::default(),
-        };
-        let task = Task {
-            name: "web".parse().unwrap(),
-            platform_version: PlatformVersion::LATEST,
-            netns: "/run/netns/web".into(),
-            netns_adopted: false,
-            eni,
-            ecs: EcsTask::default(),
-            tags: Tags::default(),
-        };
-        registry.add(&task, &subnet);
-        task.eni.id
-    });
-    let ids = ids.collect();
-    (registry, ids)
+    Task {
+        name: "web".parse().unwrap(),
+        platform_version: PlatformVersion::LATEST,
+        netns: "/run/netns/web".into(),
+        netns_adopted: false,
+        eni,
+        ecs: EcsTask::default(),
+        tags: Tags::default(),
+    }
 }

@@ -23,6 +23,12 @@ struct DirectionTotals {
     /// What was let through, by traffic class.
     accepted: [Sum; TrafficClass::ALL.len()],
     refused: Sum,
+    /// Of both, what the VPC does not log: it is in no record.
+    #[serde(default)]
+    unlogged: Sum,
+    /// Of that, what was refused.
+    #[serde(default)]
+    unlogged_refused: Sum,
 }
 
 impl Totals {
@@ -48,6 +54,29 @@ impl Totals {
         }
     }
 
+    /// Says of what was added that the VPC does not log it.
+    pub(super) fn add_unlogged(&mut self, share: Share, count: Count) {
+        let totals = match share.direction {
+            Direction::Egress => &mut self.egress,
+            Direction::Ingress => &mut self.ingress,
+        };
+        let refused = share.reason.map(|_| &mut totals.unlogged_refused);
+        for (packets, bytes) in [Some(&mut totals.unlogged), refused].into_iter().flatten() {
+            *packets += count.packets;
+            *bytes += count.bytes;
+        }
+    }
+
+    /// What the VPC does not log.
+    pub(super) fn unlogged(&self, direction: Direction) -> Count {
+        count(self.of(direction).unlogged)
+    }
+
+    /// What the VPC does not log and was refused.
+    pub(super) fn unlogged_refused(&self, direction: Direction) -> Count {
+        count(self.of(direction).unlogged_refused)
+    }
+
     /// What of it was known to be in no record, for want of room.
     pub(super) fn unrecorded(&self) -> Count {
         count(self.unrecorded)
@@ -62,23 +91,30 @@ impl Totals {
         TrafficClass::ALL.into_iter().zip(self.of(direction).accepted.into_iter().map(count))
     }
 
-    /// What was refused.
+    /// What was refused, in records.
     pub(super) fn refused(&self, direction: Direction) -> Count {
-        count(self.of(direction).refused)
+        without(count(self.of(direction).refused), self.unlogged_refused(direction))
     }
 
     /// All there is in records.
     pub(super) fn all(&self, direction: Direction) -> Count {
-        let mut all = self.refused(direction);
+        let mut all = count(self.of(direction).refused);
         for (_, accepted) in self.accepted(direction) {
             all.add(accepted);
         }
-        all
+        without(all, self.unlogged(direction))
     }
 }
 
 const fn count((packets, bytes): Sum) -> Count {
     Count { packets, bytes }
+}
+
+const fn without(count: Count, part: Count) -> Count {
+    Count {
+        packets: count.packets.saturating_sub(part.packets),
+        bytes: count.bytes.saturating_sub(part.bytes),
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +136,11 @@ mod tests {
         assert_eq!(totals.refused(Direction::Egress), count(2));
         assert_eq!(totals.all(Direction::Egress), count(7));
         assert_eq!(totals.all(Direction::Ingress), count(8));
+        totals.add_unlogged(share(Direction::Egress, TrafficClass::Logs, Some(Reason::Router)), count(2));
+        totals.add_unlogged(share(Direction::Egress, TrafficClass::Logs, None), count(1));
+        assert_eq!(totals.unlogged(Direction::Egress), count(3));
+        assert_eq!(totals.unlogged_refused(Direction::Egress), count(2));
+        assert_eq!((totals.refused(Direction::Egress), totals.all(Direction::Egress)), (count(0), count(4)));
         let mut classes = totals.accepted(Direction::Egress);
         assert_eq!(
             classes.find(|(class, _)| *class == TrafficClass::Logs),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use enid_delivery::{Destination, FlowLog};
 use enid_flowlog::{Aggregator, FlowRecord, Interface, SLOT_SECONDS};
 use enid_spool::{Batch, Damage, Reader, SpoolError};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// With so many records a parcel ends, at the end of an interval.
 const MANY_RECORDS: usize = 500_000;
@@ -126,15 +125,9 @@ impl ShownTags {
         // All that were seen are held by the records, so that no address is given out again.
         let shown = self.0.entry(Arc::as_ptr(&record.interface).addr()).or_insert_with(|| {
             let mut interface = Interface::clone(&record.interface);
-            interface.shown_tags = flow_log.interface_tags.each_ref().map(|key| {
-                let value = interface.tags.get(key.as_deref()?)?;
-                (!value.is_empty()).then(|| utf8_percent_encode(value, &ENCODED).to_string().into())
-            });
+            interface.shown_tags = flow_log.shown_tags(&interface.tags);
             Arc::new(interface)
         });
         record.interface = Arc::clone(shown);
     }
 }
-
-/// All but the unreserved characters of RFC 3986.
-const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -88,9 +88,12 @@ impl fmt::Display for Difference {
     }
 }
 
+/// A setting as a person reads it.
+type Show = fn(&FlowLog) -> String;
+
 /// In what two flow logs' settings differ.
 pub(super) fn differences(old: &FlowLog, new: &FlowLog) -> Vec<Difference> {
-    let settings: [(&'static str, fn(&FlowLog) -> String); 8] = [
+    let settings: [(&'static str, Show); 8] = [
         ("destination", |flow_log| flow_log.destination.to_string()),
         ("format", |flow_log| flow_log.format.to_string()),
         ("interval", |flow_log| format!("{} s", flow_log.interval.seconds())),

@@ -57,7 +57,7 @@ fn the_same_again_is_the_same_and_another_of_its_name_is_refused() {
     }
     drop(flow_logs);
     let flow_logs = open(directory.path());
-    assert_eq!(flow_logs.list(), [created.clone()]);
+    assert_eq!(flow_logs.list(), std::slice::from_ref(&created));
     assert_eq!(flow_logs.get(&created.id.to_string()).unwrap(), created);
     assert!(flow_logs.delete("all").unwrap());
     assert!(!flow_logs.delete("all").unwrap());
@@ -75,7 +75,7 @@ fn those_of_an_eni_end_with_it_and_stay_until_they_are_finished() {
     assert_eq!(flow_logs.end(|gone| gone == eni).unwrap(), [of_eni.id]);
     assert_eq!(flow_logs.end(|gone| gone == eni).unwrap(), []);
     // Its name is free at once, and nobody sees it but what delivers.
-    assert_eq!(flow_logs.list(), [of_other.clone()]);
+    assert_eq!(flow_logs.list(), std::slice::from_ref(&of_other));
     assert_eq!(flow_logs.find(|target| target == Target::Eni(eni)), None);
     let next = flow_logs.create(&flow_log("web", Target::Eni(other))).unwrap();
     drop(flow_logs);
@@ -107,7 +107,7 @@ fn a_file_creates_then_updates() {
     let declared = resolve(&spec, &networks).unwrap();
     let id = declared[0].flow_log.id;
     let added = format!("+ flow-log all ({id}) of subnet a of vpc shop: to file:///a");
-    assert_eq!(flow_logs.apply(&declared, true).unwrap(), [added.clone()]);
+    assert_eq!(flow_logs.apply(&declared, true).unwrap(), std::slice::from_ref(&added));
     assert_eq!(flow_logs.list(), []);
     assert_eq!(flow_logs.untried(&declared).len(), 1);
     assert_eq!(flow_logs.apply(&declared, false).unwrap(), [added]);

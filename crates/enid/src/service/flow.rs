@@ -150,6 +150,10 @@ fn direction(counters: &DirectionCounters) -> v1::DirectionCounters {
     v1::DirectionCounters {
         packets: counters.ledger.wire.packets,
         bytes: counters.ledger.wire.bytes,
+        not_logged: Some(v1::PacketsAndBytes {
+            packets: counters.not_logged.packets,
+            bytes: counters.not_logged.bytes,
+        }),
         classes: classes.map(|(class, count)| named(class.as_str(), *count)).collect(),
         buckets: buckets
             .iter()
@@ -172,6 +176,7 @@ fn balance(balance: &Balance) -> v1::DirectionAudit {
         not_kept: count(balance.not_kept),
         pending: count(balance.pending),
         buckets: count(balance.buckets),
+        not_logged: count(balance.not_logged),
         wire_ledger: count(balance.wire_ledger),
         interface_ledger: count(balance.interface_ledger),
         refused: count(balance.refused),

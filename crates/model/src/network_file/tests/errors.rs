@@ -510,3 +510,45 @@ fn columns_count_characters_not_bytes() {
     let columns: Vec<usize> = error.problems().iter().map(|problem| problem.column).collect();
     assert_eq!(columns, [17, 34]);
 }
+
+#[test]
+fn flow_logs() {
+    refused_in_vpc(
+        "[[vpc.flow_log]]\nname = \"all\"\nhive = true\n",
+        &[
+            "network.toml:4:1: vpc[0].flow_log[0].destination: missing: where to, as `destination = \"/var/log/flows\"`",
+            "network.toml:6:1: vpc[0].flow_log[0].hive: unknown field; did you mean `hive_partitions`? allowed: name, subnet, destination, format, interval, traffic, file_format, hive_partitions, hourly_partitions, interface_tags",
+        ],
+    );
+    refused_in_vpc(
+        "[[vpc.flow_log]]\nname = \"a b\"\ndestination = 1\nhive_partitions = \"yes\"\ninterval = true\ninterface_tags = \"Name\"\n",
+        &[
+            "network.toml:5:8: vpc[0].flow_log[0].name: `a b` is not a name: only letters, digits, `-`, `_` and `.` are allowed",
+            "network.toml:6:15: vpc[0].flow_log[0].destination: expected a string, found an integer",
+            "network.toml:7:19: vpc[0].flow_log[0].hive_partitions: expected true or false, found a string",
+            "network.toml:8:12: vpc[0].flow_log[0].interval: expected a string or an integer, found a boolean",
+            "network.toml:9:18: vpc[0].flow_log[0].interface_tags: expected an array of strings, found a string",
+        ],
+    );
+    refused(
+        "[[vpc]]\nname = \"a\"\nipv4_cidr = \"10.0.0.0/16\"\nflow_log = [{ name = \"all\", destination = \"/a\" }]\n\
+         [[vpc]]\nname = \"b\"\nipv4_cidr = \"10.0.0.0/16\"\nflow_log = [{ name = \"all\", destination = \"/a\" }]\n",
+        &[
+            "network.toml:8:22: vpc[1].flow_log[0].name: `all` is already vpc[0].flow_log[0].name (line 4); a flow log's name is unique on the host",
+        ],
+    );
+}
+
+#[test]
+fn what_others_find_in_flow_logs_is_said_with_the_rest() {
+    let text = "[[vpc]]\nname = \"a\"\nipv4_cidr = \"10.0.0.0/16\"\ncolour = 1\n\
+        [[vpc.flow_log]]\nname = \"all\"\ndestination = \"nowhere\"\ninterval = 0x3c\n";
+    let error = NetworkSpec::parse_with(text, "network.toml", |flow_log| {
+        assert_eq!(flow_log.interval.as_ref().unwrap().text, "60");
+        vec![flow_log.destination.problem(&format!("`{}`\u{1b}", flow_log.destination.text))]
+    });
+    let error = error.unwrap_err().to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert!(lines[0].starts_with("network.toml:4:1: vpc[0].colour: unknown field"), "{error}");
+    assert_eq!(lines[1..], ["network.toml:7:15: vpc[0].flow_log[0].destination: `nowhere`\\u{1b}"]);
+}

@@ -55,6 +55,15 @@ fn the_example_is_valid_and_uses_every_field() {
         "entries",
         "icmp_type",
         "icmp_code",
+        "subnet",
+        "destination",
+        "format",
+        "interval",
+        "traffic",
+        "file_format",
+        "hive_partitions",
+        "hourly_partitions",
+        "interface_tags",
     ] {
         assert!(text.lines().any(|line| line.starts_with(&format!("{field} = "))), "{field}");
     }
@@ -65,6 +74,7 @@ fn the_example_is_valid_and_uses_every_field() {
         "vpc.security_group",
         "vpc.security_group.ingress",
         "vpc.security_group.egress",
+        "vpc.flow_log",
     ] {
         assert!(text.contains(&format!("[[{header}]]")), "{header}");
     }
