@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use enid_datapath::{Direction, FiveTuple, PolicyQuestion};
 use enid_model::{Eni, Protocol, SecurityGroupId, TaskName, Uplink};
-use enid_netns::Way;
+use enid_netns::{Namespace, Way};
 use enid_store::TaskRecord;
 use tokio::runtime::Handle;
 
@@ -139,6 +139,12 @@ impl Walk<'_> {
                 self.add_tracking(receiver, ingress);
                 Ok(Ok(()))
             }
+            (None, Way::Link(uplink::ROUTER_INDEX))
+                if !self.is_echo_request(to) && Way::is_own(&Namespace::own()?, self.runtime, to)? =>
+            {
+                self.add("route", "uplink", None, "the host itself lets ICMP echo through".to_owned());
+                Ok(Err(format!("{to} is the host's own, which answers nothing but ICMP echo")))
+            }
             (None, Way::Link(uplink::ROUTER_INDEX)) => {
                 self.add("route", "uplink", None, "out of the VPC".to_owned());
                 self.add_tracking(sender, egress);
@@ -249,12 +255,15 @@ impl Walk<'_> {
         let mut detail = format!("no rule of {groups} allows it");
         let other = other.map(|other| other.task.eni.number);
         if self.could_be_tracked() && self.tasks.datapath.is_tracked(eni.number, direction, flow, other)? {
-            if Protocol::Number(self.packet.protocol) != Protocol::TCP {
-                detail.push_str(", but the flow is tracked");
-                self.add(step, ALLOWED, Some(task), detail);
-                return Ok(Ok("tracked"));
+            detail.push_str(", but the flow is tracked");
+            if Protocol::Number(self.packet.protocol) == Protocol::TCP {
+                detail.push_str("; a new connection on its ports would be refused");
             }
-            detail.push_str("; the connection that has these ports is tracked, and goes on");
+            self.add(step, ALLOWED, Some(task), detail);
+            return Ok(Ok("tracked"));
+        }
+        if self.is_icmp_error() {
+            detail.push_str("; it passes if it is about a packet of a tracked flow");
         }
         self.add(step, REFUSED, Some(task), detail);
         let direction = direction.as_str();
@@ -265,6 +274,16 @@ impl Walk<'_> {
     fn could_be_tracked(&self) -> bool {
         let protocol = Protocol::Number(self.packet.protocol);
         !protocol.is_icmp() && (!protocol.has_ports() || self.packet.source_port.is_some())
+    }
+
+    /// Whether it tells the sender of a packet what became of that (RFC 792, RFC 4443).
+    fn is_icmp_error(&self) -> bool {
+        let kind = self.packet.selector >> 8;
+        match Protocol::Number(self.packet.protocol) {
+            Protocol::ICMP => matches!(kind, 3 | 11 | 12),
+            Protocol::ICMPV6 => matches!(kind, 1..=4),
+            _ => false,
+        }
     }
 
     fn named(&self, group: SecurityGroupId, direction: Direction, index: usize) -> NamedRule {

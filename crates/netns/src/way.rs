@@ -34,27 +34,48 @@ impl Way {
         source: IpAddr,
         destination: IpAddr,
     ) -> Result<Self, NetnsError> {
+        Self::ask(
+            namespace,
+            runtime,
+            destination,
+            vec![RouteAttribute::Source(route_address(source)), RouteAttribute::Iif(link)],
+        )
+    }
+
+    /// Asks the kernel of a namespace whether an address is the namespace's own. It blocks, beside a runtime.
+    ///
+    /// # Errors
+    /// The namespace can't be entered, or the kernel does not answer.
+    pub fn is_own(namespace: &Namespace, runtime: &Handle, address: IpAddr) -> Result<bool, NetnsError> {
+        Ok(Self::ask(namespace, runtime, address, Vec::new())? == Self::Own)
+    }
+
+    fn ask(
+        namespace: &Namespace,
+        runtime: &Handle,
+        destination: IpAddr,
+        attributes: Vec<RouteAttribute>,
+    ) -> Result<Self, NetnsError> {
         let inventory = {
             let _in_runtime = runtime.enter();
             Inventory::open(namespace)?
         };
-        runtime.block_on(inventory.way(link, source, destination))
+        runtime.block_on(inventory.way(destination, attributes))
     }
 }
 
 impl Inventory {
-    async fn way(&self, link: u32, source: IpAddr, destination: IpAddr) -> Result<Way, NetnsError> {
+    async fn way(&self, destination: IpAddr, attributes: Vec<RouteAttribute>) -> Result<Way, NetnsError> {
         let mut question = RouteMessage::default();
         let (family, length) =
             if destination.is_ipv4() { (AddressFamily::Inet, 32) } else { (AddressFamily::Inet6, 128) };
         question.header.address_family = family;
         question.header.destination_prefix_length = length;
-        question.header.source_prefix_length = length;
-        question.attributes = vec![
-            RouteAttribute::Destination(route_address(destination)),
-            RouteAttribute::Source(route_address(source)),
-            RouteAttribute::Iif(link),
-        ];
+        if attributes.iter().any(|attribute| matches!(attribute, RouteAttribute::Source(_))) {
+            question.header.source_prefix_length = length;
+        }
+        question.attributes = attributes;
+        question.attributes.push(RouteAttribute::Destination(route_address(destination)));
         match self.handle().route().get(question).execute().next().await {
             Some(Ok(route)) => Ok(way(&route)),
             None => Ok(Way::None),

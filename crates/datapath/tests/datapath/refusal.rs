@@ -167,8 +167,9 @@ fn flows_without_room_are_policed_and_skipped() {
         assert_eq!(vpc.datapath.flow_entries(client.number).unwrap(), 2);
 
         // Where some are deleted, there is room again.
-        let own = entries(|each| vpc.datapath.read_flows(each).unwrap());
-        own.into_iter().for_each(|entry| vpc.delete(entry));
+        for entry in entries(|each| vpc.datapath.read_flows(each).unwrap()) {
+            vpc.delete(entry);
+        }
         assert_eq!(vpc.datapath.flow_entries(client.number).unwrap(), 0);
         let frame = client.packet(server.ipv4.into(), 6, &tcp(10, 443, SYN, 0));
         assert_eq!(vpc.carry(&client, &server, &frame), asked);

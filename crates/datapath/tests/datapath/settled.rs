@@ -58,7 +58,7 @@ impl Pair {
     }
 
     /// The entry of what an ENI sends, as it is in the map.
-    fn entry(&self, from: &Nic) -> Option<FlowValue> {
+    fn entry(from: &Nic) -> Option<FlowValue> {
         let data = MapData::from_pin(format!("{BPF}/enid/{}", map_name::FLOWS)).unwrap();
         let flows: HashMap<_, Plain<FlowKey>, Plain<FlowValue>> =
             HashMap::try_from(Map::HashMap(data)).unwrap();
@@ -68,7 +68,7 @@ impl Pair {
         value
     }
 
-    fn slot(&self, nic: &Nic) -> EniSlot {
+    fn slot(nic: &Nic) -> EniSlot {
         let data = MapData::from_pin(format!("{BPF}/enid/{}", map_name::ENIS)).unwrap();
         let enis: aya::maps::Array<_, Plain<EniSlot>> = Map::Array(data).try_into().unwrap();
         let slot = enis.get(&slot_of(nic.number.get(), 15), 0).unwrap().0;
@@ -80,10 +80,10 @@ impl Pair {
     /// the client, and from the server.
     #[track_caller]
     fn assert(&self, phase: Phase, next: [Next; 2]) {
-        let idle = [&self.client, &self.server].map(|nic| self.slot(nic).idle[phase as usize]);
+        let idle = [&self.client, &self.server].map(|nic| Self::slot(nic).idle[phase as usize]);
         let (shorter, longer) = (idle[0].min(idle[1]), idle[0].max(idle[1]));
         for (nic, next) in [&self.client, &self.server].into_iter().zip(next) {
-            let Some(entry) = self.entry(nic) else {
+            let Some(entry) = Self::entry(nic) else {
                 assert_eq!((nic.number, next), (self.server.number, Decided), "it has not sent yet");
                 continue;
             };

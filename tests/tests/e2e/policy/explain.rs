@@ -1,8 +1,12 @@
 //! What is explained is what happens.
 
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+
 use enid::ForwardingMode;
 use enid_api::v1::{CreateTaskRequest, ExplainRequest, ExplainResponse, Task};
-use enid_testbed::traffic::{ping, try_tcp_connect, udp};
+use enid_testbed::namespace::command;
+use enid_testbed::traffic::{accept, ping, tcp_connect, tcp_listen, try_tcp_connect, udp};
 use enid_testbed::{Host, new_task};
 use tonic::Status;
 
@@ -185,9 +189,15 @@ fn what_leads_nowhere_is_said(forwarding: ForwardingMode) {
     ] {
         assert(task, direction, address, probe, verdict, step);
     }
+    // The host's own addresses are not outside.
+    command(host.namespace(), &["ip", "address", "add", "198.51.100.9/32", "dev", "lo"]);
+    assert(&way_out, "to", "198.51.100.9", Tcp(80), "refused", ("route", "uplink"));
+    assert(&way_out, "to", "198.51.100.9", Icmp(8, 0), "allowed", ("tracking", "tracked"));
+    assert!(try_tcp_connect(&inside(&way_out), "198.51.100.9:80".parse().unwrap()).is_err());
+    assert!(ping(&inside(&way_out), "198.51.100.9".parse().unwrap(), 1, 56));
     // And so it is.
     for family in [V4, V6] {
-        let to = std::net::SocketAddr::new(nobody(family), 80);
+        let to = SocketAddr::new(nobody(family), 80);
         assert!(try_tcp_connect(&inside(&task), to).is_err());
     }
     assert!(ping(&inside(&task), "10.5.0.1".parse().unwrap(), 1, 56));
@@ -214,6 +224,7 @@ fn a_tracked_flow_is_told(forwarding: ForwardingMode) {
     let step = &explained(Some(5000)).steps[3];
     assert_eq!(step.detail, "no rule of target allows it, but the flow is tracked");
     send().unwrap();
+    tracked_connection_is_told(&host, &open, &target);
     assert_eq!(explained(Some(5001)).verdict, "refused");
     assert_eq!(explained(None).verdict, "refused");
     // Its answers as well.
@@ -222,6 +233,24 @@ fn a_tracked_flow_is_told(forwarding: ForwardingMode) {
     assert_eq!(explain(&host, answer).verdict, "allowed");
     far.send_to(b"two", near.local_addr().unwrap()).unwrap();
     near.recv(&mut [0; 8]).unwrap();
+}
+
+/// What goes on with a TCP connection passes, and so it is said; a new one on its ports does not.
+fn tracked_connection_is_told(host: &Host, client: &Task, server: &Task) {
+    set_rules(host, "target", Rules::Ingress, &["tcp:8080:10.5.0.0/24"]);
+    let to = SocketAddr::new(ipv4(server), 8080);
+    let listener = tcp_listen(&inside(server), to.ip(), to.port());
+    let mut near = tcp_connect(&inside(client), to);
+    let (mut far, _) = accept(&listener);
+    set_rules(host, "target", Rules::Ingress, &[]);
+    let base = request(client, "to", to.ip(), Tcp(8080));
+    let source_port = Some(near.local_addr().unwrap().port().into());
+    let explained = explain(host, ExplainRequest { source_port, ..base.clone() });
+    assert_eq!(explained.verdict, "allowed", "{explained:?}");
+    assert!(explained.steps.iter().any(|step| step.detail.ends_with("on its ports would be refused")));
+    near.write_all(b"on").unwrap();
+    far.read_exact(&mut [0; 2]).unwrap();
+    assert_eq!(explain(host, base).verdict, "refused");
 }
 
 fn what_is_no_packet_is_refused(forwarding: ForwardingMode) {
