@@ -72,6 +72,34 @@ fn a_task_from_its_network_to_its_flows() {
 }
 
 #[test]
+fn a_flow_log_and_what_its_records_say_of_a_task() {
+    let host = host();
+    let directory = host.state_directory().join("delivered").display().to_string();
+    succeed(
+        &host,
+        &["task", "create", "web", "--subnet", "red/a", "--ecs", "task-id=0f9c", "--tag", "Name=w"],
+    );
+    let task = json(&host, &["task", "update", "web", "--ecs", "container-id=4f1c"]);
+    assert_eq!((&task["ecs"]["taskId"], &task["ecs"]["containerId"]), (&"0f9c".into(), &"4f1c".into()));
+    assert_eq!(task["tags"]["Name"], "w");
+
+    let create =
+        ["flow-log", "create", "all", "--task", "web", "--interval", "60", "--destination", &*directory];
+    let created = json(&host, &create);
+    assert_eq!((&created["target"], &created["targetName"]), (&task["eni"]["id"], &"task web".into()));
+    assert_eq!(json(&host, &create), created);
+    let (code, _, stderr) = enictl(&host, &[&create[..], &["--traffic", "REJECT"]].concat());
+    let refused =
+        "enictl: flow log all exists already, with traffic ALL; delete it first, or use another name\n";
+    assert_eq!((code, &*stderr), (1, refused));
+    let shown = succeed(&host, &["flow-log", "show", "all"]);
+    assert!(shown.contains(&format!("destination  file://{directory}\n")), "{shown}");
+    assert_eq!(json(&host, &["flow-log", "list"])["flowLogs"], Value::Array(vec![created]));
+    assert_eq!(succeed(&host, &["flow-log", "delete", "all"]), "flow log all deleted\n");
+    assert_eq!(succeed(&host, &["flow-log", "delete", "all"]), "there was no flow log all\n");
+}
+
+#[test]
 fn rules_change_at_run_time() {
     let host = host();
     let update =

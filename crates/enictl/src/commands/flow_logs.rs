@@ -50,8 +50,6 @@ pub(crate) enum FlowLogCommand {
 pub(crate) struct Create {
     /// The flow log's name, unique on the host
     name: String,
-    #[command(flatten)]
-    target: TargetOptions,
     /// Where to: an absolute path, file:///…, s3://bucket/prefix?endpoint=…&region=…, ipfix+udp://host:port,
     /// ipfix+tcp://host:port, otlp+http://host:port or otlp+https://host:port
     #[arg(long, value_name = "DESTINATION")]
@@ -68,6 +66,8 @@ pub(crate) struct Create {
     /// The key of a tag to show as ${interface-tag}; repeat it for ${interface-tag-2}
     #[arg(long = "interface-tag", value_name = "KEY")]
     interface_tags: Vec<String>,
+    #[command(flatten)]
+    target: TargetOptions,
     #[command(flatten)]
     files: FileOptions,
 }
