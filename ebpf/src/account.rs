@@ -72,8 +72,8 @@ fn outcome(skb: Skb, slot: &EniSlot, direction: Direction, case: &mut Case, wire
         }
     }
     let moment = Moment::read();
-    if !packet.is_rare && (!is_egress || claim::has_own_mac(skb, slot)) {
-        if let Some(receiver) = flow::count_established(skb, packet, &wire, &moment) {
+    if !packet.is_rare && (!is_egress || claim::has_own_mac(skb, slot) && claim::is_for_router(skb)) {
+        if let Some(receiver) = flow::count_established(skb, packet, &wire, &moment, direction) {
             return Outcome::counted(receiver);
         }
     }

@@ -51,8 +51,8 @@ use crate::skb::Skb;
 pub struct Draw {
     /// How many flows there are.
     flows: u32,
-    /// 1 to take them in turn, 0 to draw them evenly.
-    in_turn: u32,
+    /// 0 to draw them evenly, 1 to take them in turn, 2 to take in turn the flows that answer them.
+    order: u32,
     /// The last number drawn, or the flow whose turn it is.
     state: u64,
 }
@@ -102,9 +102,9 @@ fn draw(skb: Skb) -> Option<()> {
     let draw = DRAW.get_ptr_mut(0)?;
     // SAFETY: a value of the map, which the benchmark uses from one thread.
     let draw = unsafe { &mut *draw };
-    let flow = if draw.in_turn == 1 {
+    let flow = if draw.order != 0 {
         draw.state += 1;
-        draw.state as u32
+        (draw.state as u32).rotate_left(16 * (draw.order - 1))
     } else {
         // xorshift64 (Marsaglia), then scaled to the number of flows.
         let mut x = draw.state;

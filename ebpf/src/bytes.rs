@@ -20,6 +20,12 @@ pub trait Bytes {
     fn header<const SIZE: usize>(&self, offset: u32) -> Result<Self::Header<SIZE>, Stop>;
 }
 
+/// Says that the thorough way has to be taken for what follows, unless this is it.
+#[inline(always)]
+pub fn rare_for<B: Bytes>(_: &B) -> Result<(), Stop> {
+    if B::THOROUGH { Ok(()) } else { Err(Stop::Rare) }
+}
+
 /// A header, whose fields are read by their offset in it. All fields are in network order on the wire.
 pub trait Header {
     /// A byte.

@@ -25,6 +25,13 @@ pub fn has_own_mac(skb: Skb, slot: &EniSlot) -> bool {
     }
 }
 
+/// Whether the frame's destination is the router's MAC: a router passes on nothing else.
+#[inline(always)]
+pub fn is_for_router(skb: Skb) -> bool {
+    const HOST: u32 = 0;
+    skb.pkt_type() == HOST
+}
+
 #[inline(always)]
 fn own_mac(slot: &EniSlot) -> u64 {
     // SAFETY: 8 bytes that are initialized.

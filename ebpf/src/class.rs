@@ -28,7 +28,7 @@ pub unsafe fn assign(skb: Skb, key: &FlowKey, opens: bool, value: &mut FlowValue
     unsafe {
         let reverse = if reverse.is_null() { None } else { Some(reverse) };
         // What the other direction has for this ENI.
-        let of_reverse = reverse.map(|reverse| match (*reverse).target {
+        let of_reverse = reverse.map(|reverse| match (&*reverse).target() {
             0 => &raw mut (*reverse).class,
             _ => &raw mut (*reverse).target_class,
         });
@@ -44,7 +44,7 @@ pub unsafe fn assign(skb: Skb, key: &FlowKey, opens: bool, value: &mut FlowValue
             }
         };
         value.target_class = match reverse {
-            Some(reverse) if (*reverse).target != 0 => (&raw const (*reverse).class).read_volatile(),
+            Some(reverse) if (&*reverse).target() != 0 => (&raw const (*reverse).class).read_volatile(),
             _ => APPLICATION,
         };
     }

@@ -7,14 +7,14 @@ use enid_abi::{Bucket, Direction, Family, FlowKey, FlowValue, Reason};
 use crate::account::InBucket;
 use crate::case::{Aligned, Case, case};
 use crate::deliver::{is_too_large, open_slot};
-use crate::judge::{Judgement, Part, Standing, Standings, judge};
+use crate::judge::{Judgement, Part, Standing, judge};
 use crate::maps::FORWARDING;
 use crate::outcome::Outcome;
 use crate::packet::{Fragment, Packet};
 use crate::refuse::refuse;
 use crate::settle::{Step, settle};
 use crate::skb::Skb;
-use crate::track::{Connection, State, opens};
+use crate::track::{Connection, State, opens, with_peer};
 use crate::{claim, flow, fragment, icmp, route};
 
 /// Judges the case's packet by its connection's state, else by the rules; counts it; says what becomes of it, as a
@@ -40,23 +40,33 @@ pub extern "C" fn decide(context: *mut __sk_buff) -> u64 {
         return refuse(context, Reason::Impersonation as u32, 0);
     }
 
-    let own = flow::find(&mut packet.key, moment);
+    let sender = if packet.is_egress() { 0 } else { route::sender(skb) };
+    let own = flow::find(&mut packet.key, sender, moment);
     let way = if packet.is_egress() { way(skb, packet, own) } else { route::KERNEL };
-    let target = if FORWARDING.load() != 0 && way >= route::FIRST_ENI { way } else { 0 };
+    let peer = if !packet.is_egress() {
+        sender
+    } else if way >= route::FIRST_ENI {
+        way
+    } else {
+        0
+    };
+    let target = if FORWARDING.load() != 0 && packet.is_egress() { peer } else { 0 };
     reverse_of(packet, target, reverse_key);
-    let reverse = flow::find(reverse_key, moment);
-    let connection = Connection { own, reverse };
+    // The other end of the flow the other way, which between two ENIs is the other one's.
+    let back = if target != 0 { packet.key.eni } else { peer };
+    let reverse = with_peer(flow::find(reverse_key, back, moment), back);
+    let connection = Connection { own: with_peer(own, peer), reverse };
     let state = connection.state();
     case.state = state;
-    let standings = Standings::unpack(standings(skb, packet, target, own, &state));
+    let standing = standing(skb, packet, back, &connection, &state);
 
-    let has_state = target == 0 || connection.is_known_to_sender(packet.key.eni);
+    let has_state = target == 0 || connection.is_known_to_sender(packet.key.eni, target);
     case.part = Part {
         number: packet.key.eni,
-        other: target,
+        other: peer,
         direction: packet.key.direction,
         untracked: FlowValue::UNTRACKED_OWN,
-        standing: standings.own,
+        standing,
         has_state: u8::from(has_state),
     };
     let of_own = Judgement::unpack(judge());
@@ -73,20 +83,21 @@ pub extern "C" fn decide(context: *mut __sk_buff) -> u64 {
             return Outcome { action, bucket: refused.bucket }.pack();
         }
     }
-    let mut step = Step { own, reverse, state, is_fresh: false, bits: 0, deliver: 0, slot, receiver: slot };
+    let mut step =
+        Step { own, reverse, state, is_fresh: false, bits: 0, peer, deliver: 0, slot, receiver: slot };
     step.bits = of_own.untracked(FlowValue::UNTRACKED_OWN);
     let mut continues = of_own.continues;
     if target != 0 {
         let Some(receiver) = open_slot(target) else {
             return refuse(context, Reason::NoRoute as u32, 0);
         };
-        let is_known = connection.is_known_to_receiver(target);
+        let is_known = connection.is_known_to_receiver(packet.key.eni, target);
         case.part = Part {
             number: target,
             other: packet.key.eni,
             direction: Direction::Ingress as u8,
             untracked: FlowValue::UNTRACKED_TARGET,
-            standing: standings.target,
+            standing,
             has_state: u8::from(is_known),
         };
         let of_target = Judgement::unpack(judge());
@@ -103,6 +114,9 @@ pub extern "C" fn decide(context: *mut __sk_buff) -> u64 {
     }
     step.is_fresh = !continues;
     let deliver = step.deliver;
+    if peer != deliver {
+        step.bits |= FlowValue::ROUTED;
+    }
     let entry = settle(skb, packet, &step, moment, value);
     if entry.is_null() {
         return Outcome { action: deliver, bucket: InBucket(Bucket::Skipped as u8) }.pack();
@@ -115,11 +129,14 @@ pub extern "C" fn decide(context: *mut __sk_buff) -> u64 {
 /// Where a packet goes: the way of its flow as long as the ENI that it leads to is there, else the kernel's route.
 #[inline(always)]
 fn way(skb: Skb, packet: &Packet, own: *mut FlowValue) -> u32 {
+    if !claim::is_for_router(skb) {
+        return route::MANY;
+    }
     if !own.is_null() {
         // SAFETY: a value of the map.
-        let target = unsafe { (*own).target };
-        if target != 0 && open_slot(target).is_some() {
-            return target;
+        let peer = unsafe { (*own).peer };
+        if peer != 0 && open_slot(peer).is_some() {
+            return peer;
         }
     }
     route::find(skb, packet)
@@ -136,14 +153,14 @@ fn reverse_of(packet: &Packet, target: u32, key: &mut FlowKey) {
     }
 }
 
-/// How a packet stands for its own ENI, and for the one that it is delivered to: a packed [`Standings`].
+/// How a packet stands to the connection: a [`Standing`]. `back` is the other end of the flow the other way.
 #[inline(always)]
-fn standings(skb: Skb, packet: &Packet, target: u32, own: *mut FlowValue, state: &State) -> u32 {
+fn standing(skb: Skb, packet: &Packet, back: u32, connection: &Connection, state: &State) -> u8 {
     if packet.is_icmp() {
-        return icmp::standings(skb.as_ptr(), target);
+        return icmp::standing(skb.as_ptr(), back) as u8;
     }
-    let continues = !opens(packet) || state.is_repeated_opening(own);
-    Standings::both(if continues { Standing::Continues } else { Standing::Begins }).pack()
+    let continues = !opens(packet) || state.is_repeated_opening(connection.own);
+    (if continues { Standing::Continues } else { Standing::Begins }) as u8
 }
 
 /// The type × 256 + code of an echo request; of other protocols' packets none that they could have.

@@ -6,9 +6,10 @@ use enid_abi::{Family, FlowKey, FlowValue};
 use crate::bytes::load;
 use crate::case::{Aligned, Case, case};
 use crate::flow;
-use crate::judge::{Standing, Standings};
+use crate::judge::Standing;
 use crate::packet::Packet;
 use crate::skb::Skb;
+use crate::track::with_peer;
 
 /// What an ICMP message is, as far as tracking is concerned.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,59 +83,48 @@ struct Ipv6 {
     addresses: [u64; 4],
 }
 
-/// How the case's packet, which is ICMP, stands for its own ENI, and for the one that it is delivered to if its number is
-/// not 0. Returns packed [`Standings`]. Of an error it leaves the key of the flow that it is about as the reverse key.
+/// How the case's packet, which is ICMP, stands: a [`Standing`], the same for its own ENI and for the one that it is
+/// delivered to. `back` is the other end of the flow the other way, whose key the case has as the reverse key; of an error
+/// the key of the flow that it is about is left there.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn standings(context: *mut __sk_buff, target: u32) -> u32 {
-    let skb = Skb::from_context(context);
+pub extern "C" fn standing(context: *mut __sk_buff, back: u32) -> u32 {
     match case() {
-        Some(case) => of_message(skb, case, target).pack(),
-        None => Standings::both(Standing::Begins).pack(),
+        Some(case) => of_message(Skb::from_context(context), case, back) as u32,
+        None => Standing::Begins as u32,
     }
 }
 
 #[inline(always)]
-fn of_message(skb: Skb, case: &mut Case, target: u32) -> Standings {
+fn of_message(skb: Skb, case: &mut Case, back: u32) -> Standing {
     let Case { packet, moment, state, reverse_key: Aligned(key), .. } = case;
     let message = Message::of(packet.key.family, packet.selector) as u32;
-    let both = |continues: bool, as_what| Standings::both(if continues { as_what } else { Standing::Begins });
     if message == Message::Request as u32 {
-        return both(false, Standing::Begins);
+        return Standing::Begins;
     }
     if message == Message::Reply as u32 {
-        return both(state.reverse_bits & FlowValue::REQUESTED != 0, Standing::Continues);
+        let is_asked = state.reverse_bits & FlowValue::REQUESTED != 0;
+        return if is_asked { Standing::Continues } else { Standing::Begins };
     }
     // What the router itself has to say to a task was never received: it is about the task's own packets.
     if !packet.is_egress() && skb.ingress_ifindex() == 0 {
-        return both(true, Standing::Related);
+        return Standing::Related;
     }
-    if !carried(skb, packet, key) {
-        return both(false, Standing::Begins);
+    // It goes to the one whose packet it is about.
+    if !carried(skb, packet, key) || key.source != packet.key.destination {
+        return Standing::Begins;
     }
-    // The receiver's own packets: without an answer to them that is too big for the way, nothing large would ever
-    // arrive.
-    let is_too_big = message == Message::TooBig as u32 && key.source == packet.key.destination;
-    let about = flow::find(key, moment);
-    let was_for_sender = !about.is_null() && key.destination == packet.key.source;
-    if target == 0 {
-        let is_about = if packet.is_egress() { was_for_sender } else { !about.is_null() || is_too_big };
-        return both(is_about, Standing::Related);
+    // Between tasks there is nobody on the way: a task has its word on what was sent to it, and no other.
+    let is_from_task = packet.is_egress() || back != 0;
+    let is_about_own = !is_from_task || key.destination == packet.key.source;
+    let is_known = is_about_own && !with_peer(flow::find(key, back, moment), back).is_null();
+    // From outside no flow is asked for: it may be forgotten, and without an answer to packets that are too big for the way
+    // nothing large would ever arrive.
+    if is_known || !is_from_task && message == Message::TooBig as u32 {
+        Standing::Related
+    } else {
+        Standing::Begins
     }
-    // Who sends the error may do so by its own part in that flow alone: as the one that the packet was for.
-    let is_for_sender = was_for_sender && leads_to(about, packet.key.eni);
-    Standings {
-        own: both(is_for_sender, Standing::Related).own,
-        target: both(!about.is_null() || is_too_big, Standing::Related).target,
-    }
-}
-
-/// Whether an entry's packets go to an ENI, or by the kernel's way.
-#[inline(always)]
-fn leads_to(entry: *mut FlowValue, number: u32) -> bool {
-    // SAFETY: a value of the map.
-    let target = unsafe { (*entry).target };
-    target == number || target == 0
 }
 
 /// Puts the 5-tuple of the packet that an ICMP error carries into a key that has the rest already. Says whether it

@@ -1,8 +1,9 @@
 //! IPv4 (RFC 791).
 
+use aya_ebpf::bindings::__sk_buff;
 use enid_abi::{Bucket, Direction, Family};
 
-use crate::bytes::{Bytes, Header as _};
+use crate::bytes::{Anywhere, Bytes, Header as _, rare_for};
 use crate::packet::{ETHERNET, Fragment, Internet, Packet, Stop};
 use crate::skb::Skb;
 use crate::transport::Transport;
@@ -24,7 +25,7 @@ pub fn read(bytes: &impl Bytes, skb: Skb, direction: Direction) -> Result<Packet
 
     let version_and_words = header.octet::<0>();
     let own = u32::from(version_and_words & 0xf) * 4;
-    if version_and_words >> 4 != 4 || own < 20 {
+    if version_and_words >> 4 != 4 || own < 20 || header.octet::<8>() == 0 {
         return Err(Stop::Malformed);
     }
     let present = skb.len().wrapping_sub(ETHERNET);
@@ -35,6 +36,13 @@ pub fn read(bytes: &impl Bytes, skb: Skb, direction: Direction) -> Result<Packet
     };
     if length < own || length > present {
         return Err(Stop::Malformed);
+    }
+
+    if own > 20 {
+        rare_for(bytes)?;
+        if options_pass(skb.as_ptr(), own) == 0 {
+            return Err(Stop::Malformed);
+        }
     }
 
     let fragment = match header.short::<6>() {
@@ -62,6 +70,46 @@ pub fn read(bytes: &impl Bytes, skb: Skb, direction: Direction) -> Result<Packet
         Transport::NONE
     };
     Ok(internet.with(skb.ifindex(), direction, transport))
+}
+
+/// Whether the options of a header of so many bytes fit into it and none is a source route, which no router of today
+/// follows (RFC 7126): 1 or 0.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn options_pass(context: *mut __sk_buff, own: u32) -> u32 {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const LOOSE_SOURCE_ROUTE: u8 = 131;
+    const STRICT_SOURCE_ROUTE: u8 = 137;
+    const MOST: u32 = 40;
+    let bytes = Anywhere::new(Skb::from_context(context));
+    let mut at = 20;
+    for _ in 0..MOST {
+        if at >= own {
+            break;
+        }
+        let Ok(option) = bytes.header::<1>(ETHERNET + at) else {
+            return 0;
+        };
+        match option.octet::<0>() {
+            END => return 1,
+            NO_OPERATION => {
+                at += 1;
+                continue;
+            }
+            LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE => return 0,
+            _ => {}
+        }
+        let Ok(option) = bytes.header::<1>(ETHERNET + at + 1) else {
+            return 0;
+        };
+        let length = u32::from(option.octet::<0>());
+        if length < 2 || at + length > own {
+            return 0;
+        }
+        at += length;
+    }
+    1
 }
 
 #[inline(always)]

@@ -2,7 +2,7 @@
 
 use enid_abi::{Direction, Family};
 
-use crate::bytes::{Bytes, Header as _};
+use crate::bytes::{Bytes, Header as _, rare_for};
 use crate::packet::{ETHERNET, Fragment, Internet, Packet, Stop};
 use crate::skb::Skb;
 use crate::transport::Transport;
@@ -35,7 +35,7 @@ pub fn read(bytes: &impl Bytes, skb: Skb, direction: Direction) -> Result<Packet
     let present = skb.len().wrapping_sub(ETHERNET);
     let unstated = payload == 0 && (first == HOP_BY_HOP || skb.gso_size() != 0);
     let length = if unstated { present } else { OWN + payload };
-    if header.octet::<0>() >> 4 != 6 || length > present {
+    if header.octet::<0>() >> 4 != 6 || length > present || header.octet::<7>() == 0 {
         return Err(Stop::Malformed);
     }
 
@@ -90,11 +90,6 @@ impl Chain {
 #[inline(always)]
 fn is_extension(number: u8) -> bool {
     matches!(number, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS)
-}
-
-#[inline(always)]
-fn rare_for<B: Bytes>(_: &B) -> Result<(), Stop> {
-    if B::THOROUGH { Ok(()) } else { Err(Stop::Rare) }
 }
 
 #[inline(always)]

@@ -21,42 +21,13 @@ pub enum Standing {
     Related = 2,
 }
 
-/// How a packet stands for the ENIs that it concerns: each a [`Standing`].
-#[derive(Clone, Copy)]
-pub struct Standings {
-    /// For its own.
-    pub own: u8,
-    /// For the one that it is delivered to.
-    pub target: u8,
-}
-
-impl Standings {
-    /// The same for both.
-    #[inline(always)]
-    pub fn both(standing: Standing) -> Self {
-        Self { own: standing as u8, target: standing as u8 }
-    }
-
-    /// Both in one register, which is what a function can return.
-    #[inline(always)]
-    pub fn pack(self) -> u32 {
-        u32::from(self.own) | u32::from(self.target) << 8
-    }
-
-    /// From one register.
-    #[inline(always)]
-    pub fn unpack(packed: u32) -> Self {
-        Self { own: packed as u8, target: (packed >> 8) as u8 }
-    }
-}
-
 /// An ENI's part in a packet.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Part {
     /// The ENI.
     pub number: u32,
-    /// The ENI at the packet's other end, if both are on this host, else 0.
+    /// The ENI of this host at the packet's other end, else 0.
     pub other: u32,
     /// The packet's direction, as the ENI sees it.
     pub direction: u8,

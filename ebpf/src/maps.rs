@@ -38,7 +38,7 @@ pub static REFUSALS: HashMap<RefusalKey, RefusalValue, 65_536, NO_PREALLOC> = Ha
 pub static FLOW_COUNTS: Array<FlowCount, ENI_SLOTS> = Array::new();
 
 #[btf_map]
-pub static FLOWS_DELETED: Array<u64, ENI_SLOTS> = Array::new();
+pub static FLOWS_DELETED: Array<[u64; 2], ENI_SLOTS> = Array::new();
 
 #[btf_map]
 pub static FRAGMENTS: LruHashMap<FragmentKey, u32, 16_384> = LruHashMap::new();

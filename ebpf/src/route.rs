@@ -17,10 +17,18 @@ pub const NONE: u32 = 0;
 pub const KERNEL: u32 = 1;
 /// It ends at the router.
 pub const ROUTER: u32 = 2;
-/// To many at once, which a VPC does not have: it goes nowhere, nor does the router listen.
+/// To many at once, which a VPC does not have, or to another MAC than the router's: it goes nowhere, nor does the router
+/// listen.
 pub const MANY: u32 = 3;
 /// ENI numbers begin here; a larger answer than the others is the ENI to deliver to.
 pub const FIRST_ENI: u32 = 1_000_000;
+
+/// The ENI of this host that a packet comes from by the kernel's way; 0 if it comes from elsewhere.
+#[inline(always)]
+pub fn sender(skb: Skb) -> u32 {
+    let received_by = skb.ingress_ifindex();
+    if received_by >= FIRST_ENI { received_by } else { 0 }
+}
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;

@@ -11,7 +11,7 @@ use crate::{class, flow};
 
 /// A packet's step in its connection.
 pub struct Step<'a> {
-    /// The entry of its direction, or null.
+    /// The entry of its direction, whichever other end that has, or null.
     pub own: *mut FlowValue,
     /// That of the other, or null.
     pub reverse: *mut FlowValue,
@@ -19,8 +19,10 @@ pub struct Step<'a> {
     pub state: State,
     /// Whether it begins the connection.
     pub is_fresh: bool,
-    /// Which ENIs do not track it.
+    /// Which ENIs do not track it, and whether it takes the kernel's way to another.
     pub bits: u8,
+    /// The ENI at its other end, or 0.
+    pub peer: u32,
     /// The ENI that it is delivered to, or 0.
     pub deliver: u32,
     /// The slot of the packet's ENI.
@@ -50,18 +52,19 @@ pub fn settle(
     // SAFETY: values of the map; fields are written one by one, and one that another CPU overwrites is set right by
     // the next packet that is decided.
     unsafe {
-        let leads_elsewhere = !own.is_null() && (*own).target != step.deliver;
+        let has_other_end = !own.is_null() && (*own).peer != step.peer;
+        let leads_elsewhere = has_other_end || !own.is_null() && (&*own).target() != step.deliver;
         // It leads elsewhere, or is not where later packets look first.
         if leads_elsewhere || packet.key.generation != 0 {
             entry = core::ptr::null_mut();
         }
         if entry.is_null() || opens {
             clear(&raw mut *value);
-            value.target = step.deliver;
+            value.peer = step.peer;
             value.phase = phase;
             value.bits = bits;
             class::assign(skb, &packet.key, opens, value, step.reverse);
-            if !own.is_null() && !opens {
+            if !own.is_null() && !opens && !has_other_end {
                 value.class = (*own).class;
                 value.target_class = (*own).target_class;
             }
@@ -70,7 +73,7 @@ pub fn settle(
             value.keep = longer;
             value.changed = moment.now;
             flow::fresh_windows(&mut value.windows, moment, packet.tcp_flags);
-            entry = flow::place(&mut packet.key, value, step.slot.flow_limit, moment);
+            entry = flow::place(&mut packet.key, value, moment);
             if entry.is_null() && (own.is_null() || leads_elsewhere) {
                 return entry;
             }
@@ -96,16 +99,41 @@ pub fn settle(
             return entry;
         }
         if step.is_fresh {
-            (*reverse).bits = FlowValue::ANSWER | turned(bits, step.deliver);
+            let way = (*reverse).bits & FlowValue::ROUTED;
+            (*reverse).bits = FlowValue::ANSWER | turned(bits, step.deliver) | way;
         }
         if step.is_fresh || (*reverse).phase != phase {
             (*reverse).phase = phase;
             (*reverse).idle = shorter;
             keep(reverse, longer, moment);
-            (&raw mut (*reverse).epoch).write_volatile(0);
+            let is_settled = !step.is_fresh && needs_no_decision(reverse, packet, step, phase, bits);
+            (&raw mut (*reverse).epoch).write_volatile(if is_settled { moment.epoch } else { 0 });
         }
     }
     entry
+}
+
+/// Whether a decision about the next packet the other way could only let it through to where its entry leads: between
+/// two ENIs of this host that both track the connection, which has come to a phase that this packet does not change.
+///
+/// # Safety
+///
+/// `reverse` is a value of the flow table.
+#[inline(always)]
+unsafe fn needs_no_decision(
+    reverse: *mut FlowValue,
+    packet: &Packet,
+    step: &Step<'_>,
+    phase: u8,
+    bits: u8,
+) -> bool {
+    const UNTRACKED: u8 = FlowValue::UNTRACKED_OWN | FlowValue::UNTRACKED_TARGET;
+    // SAFETY: the caller's.
+    let (target, reverse_bits) = unsafe { ((&*reverse).target(), (*reverse).bits) };
+    step.deliver != 0
+        && target == packet.key.eni
+        && (bits | reverse_bits) & UNTRACKED == 0
+        && !is_unsettled(packet, phase, reverse_bits)
 }
 
 /// Gives an entry up in favour of another: it expires as soon as nothing is pending.

@@ -45,6 +45,8 @@ impl Skb {
         ifindex,
         /// The interface that it was received on before; 0 if it was made here.
         ingress_ifindex,
+        /// Whom its destination MAC is: 0 of the interface that it was received on.
+        pkt_type,
         /// Whether an IEEE 802.1Q tag was taken off the frame.
         vlan_present,
         /// Payload bytes of each segment; 0 where the buffer is one packet.

@@ -8,7 +8,7 @@ use crate::icmp::Message;
 use crate::now::Moment;
 use crate::packet::Packet;
 
-/// The entries of a flow and of the flow the other way, null where there is none.
+/// The entries of a flow and of the flow the other way, between these two ends: null where there is none.
 #[derive(Clone, Copy)]
 pub struct Connection {
     /// Of this direction.
@@ -17,11 +17,19 @@ pub struct Connection {
     pub reverse: *mut FlowValue,
 }
 
-/// Whether an ENI has received packets of the case's flow by the kernel's way, or, if `is_answer` is 1, of the one that
-/// it answers: 1 or 0.
+/// An entry, if the ENI at its other end is this one, or none if that is 0; else null: an address may have been another
+/// ENI's before, of whose connections nothing is known of this one.
+#[inline(always)]
+pub fn with_peer(entry: *mut FlowValue, peer: u32) -> *mut FlowValue {
+    // SAFETY: a value of the map.
+    if entry.is_null() || unsafe { (*entry).peer } != peer { core::ptr::null_mut() } else { entry }
+}
+
+/// Whether an ENI has received packets of the case's flow from another by the kernel's way, or, if `is_answer` is 1, of
+/// the one that it answers: 1 or 0.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn has_received(number: u32, is_answer: u32) -> u32 {
+pub extern "C" fn has_received(number: u32, from: u32, is_answer: u32) -> u32 {
     let Some(case) = case() else {
         return 0;
     };
@@ -30,7 +38,7 @@ pub extern "C" fn has_received(number: u32, is_answer: u32) -> u32 {
     key.eni = number;
     key.direction = Direction::Ingress as u8;
     key.generation = 0;
-    u32::from(!flow::find(key, &case.moment).is_null())
+    u32::from(!with_peer(flow::find(key, from, &case.moment), from).is_null())
 }
 
 /// What is known of a connection before a packet of it is judged.
@@ -50,9 +58,9 @@ pub struct State {
 
 impl Connection {
     /// Whether what is known of it between two ENIs of this host is known to the sender: it has sent before, or was sent
-    /// to. The receiver may have sent to another ENI that had the sender's address then.
+    /// to. What the receiver has sent by the kernel's way, the sender may have refused.
     #[inline(always)]
-    pub fn is_known_to_sender(&self, sender: u32) -> bool {
+    pub fn is_known_to_sender(&self, sender: u32, receiver: u32) -> bool {
         if !self.own.is_null() {
             return true;
         }
@@ -60,15 +68,12 @@ impl Connection {
             return false;
         }
         // SAFETY: a value of the map.
-        match unsafe { (*self.reverse).target } {
-            0 => has_received(sender, 1) != 0,
-            target => target == sender,
-        }
+        unsafe { (&*self.reverse).target() != 0 || has_received(sender, receiver, 1) != 0 }
     }
 
     /// Likewise for the receiver.
     #[inline(always)]
-    pub fn is_known_to_receiver(&self, receiver: u32) -> bool {
+    pub fn is_known_to_receiver(&self, sender: u32, receiver: u32) -> bool {
         if !self.reverse.is_null() {
             return true;
         }
@@ -76,10 +81,7 @@ impl Connection {
             return false;
         }
         // SAFETY: a value of the map.
-        match unsafe { (*self.own).target } {
-            0 => has_received(receiver, 0) != 0,
-            target => target == receiver,
-        }
+        unsafe { (&*self.own).target() != 0 || has_received(receiver, sender, 0) != 0 }
     }
 
     /// What is known of it.
@@ -94,7 +96,7 @@ impl Connection {
                 state.phase = reverse.phase;
                 state.last = reverse.last();
                 state.reverse_bits = reverse.bits;
-                state.bits = !reverse.bits & FlowValue::ANSWER | turned(reverse.bits, reverse.target);
+                state.bits = !reverse.bits & FlowValue::ANSWER | turned(reverse.bits, reverse.target());
             }
             if !self.own.is_null() {
                 let own = &*self.own;
@@ -130,10 +132,11 @@ impl State {
         self.is_known && !is_over(moment.now, self.last, idle(slot, self.phase))
     }
 
-    /// Whether a packet that opens a connection repeats what was let through before, rather than beginning anew.
+    /// Whether a packet that opens a connection repeats what was let through before, rather than beginning anew: as long
+    /// as nobody has gone on from there.
     #[inline(always)]
     pub fn is_repeated_opening(&self, own: *mut FlowValue) -> bool {
-        !own.is_null() && self.bits & FlowValue::ANSWER == 0 && self.phase != Phase::Closing as u8
+        !own.is_null() && self.bits & FlowValue::ANSWER == 0 && self.phase == Phase::Opening as u8
     }
 }
 
@@ -157,8 +160,8 @@ pub fn advance(packet: &Packet, state: &State, is_fresh: bool, has_reverse: bool
         let asked = if asks { FlowValue::REQUESTED } else { 0 };
         return (Phase::Other as u8, state.bits & FlowValue::REQUESTED | asked);
     }
-    let tracking = FlowValue::UNTRACKED_OWN | FlowValue::UNTRACKED_TARGET;
-    let mut bits = if is_fresh { 0 } else { state.bits & !tracking };
+    let decided = FlowValue::UNTRACKED_OWN | FlowValue::UNTRACKED_TARGET | FlowValue::ROUTED;
+    let mut bits = if is_fresh { 0 } else { state.bits & !decided };
     let is_answer = bits & FlowValue::ANSWER != 0;
     let phase = state.phase;
     let next = if packet.is_tcp() {

@@ -11,7 +11,8 @@ pub enum Bucket {
     NeighborDiscovery = 1,
     /// Any other frame that carries no IP, tagged (IEEE 802.1Q) frames among them. Dropped.
     NotIp = 2,
-    /// IP whose headers do not fit or contradict each other: no rule can judge it. Dropped.
+    /// IP whose headers do not fit or contradict each other, so that no rule can judge it; or that no router passes on: IPv4
+    /// with a source route, and what has no time to live left. Dropped.
     Malformed = 3,
     /// To a link-local IPv4 address (169.254.0.0/16, RFC 3927), which no router passes on. Dropped.
     LinkLocal = 4,

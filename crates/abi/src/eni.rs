@@ -62,19 +62,20 @@ impl EniSlot {
     }
 }
 
-/// How many flow entries an ENI has had. Programs add to `made`; user space counts those that it has deleted apart.
+/// How many flow entries an ENI has had. Programs add to `made`; user space counts those that it has deleted apart,
+/// by generation too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub struct FlowCount {
-    /// Entries made since the ENI was opened.
-    pub made: u64,
+    /// Entries made since the ENI was opened, by [generation](crate::FlowKey::generation).
+    pub made: [u64; 2],
     /// When a flow last found no room.
     pub last_full: Tick,
     /// Whether one ever did.
     pub was_full: u32,
 }
 
-// SAFETY: `#[repr(C)]`, 16 bytes of integers.
+// SAFETY: `#[repr(C)]`, 24 bytes of integers.
 unsafe impl Plain for FlowCount {}
 
 /// The slot of an ENI where there are `mask + 1` of them, a power of two.

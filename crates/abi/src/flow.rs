@@ -87,6 +87,15 @@ impl FlowKey {
     }
 }
 
+impl FlowKey {
+    /// The ENI whose share of the table an entry with this key and [other end](FlowValue::peer) takes: the one that sends,
+    /// where that is of this host. Nobody is to fill another's.
+    #[inline(always)]
+    pub const fn payer(&self, peer: u32) -> u32 {
+        if self.direction == Direction::Ingress as u8 && peer != 0 { peer } else { self.eni }
+    }
+}
+
 /// TCP flags as flow logs define them, OR'ed over an interval. ACK and PSH alone are 0.
 pub struct TcpFlags;
 
@@ -202,8 +211,9 @@ impl Window {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub struct FlowValue {
-    /// The ENI that its packets are delivered to, which never changes; 0 if they take the kernel's way.
-    pub target: u32,
+    /// The ENI of this host at its other end: of egress the one that it leads to, of ingress the one that it comes from. 0
+    /// if it is none: the router, or somewhere outside. It never changes.
+    pub peer: u32,
     /// The policy epoch that it was allowed in; 0 if the next packet is to be looked at again in any case.
     pub epoch: u32,
     /// After how long without a packet it is to be looked at again.
@@ -240,6 +250,14 @@ impl FlowValue {
     pub const ANSWER: u8 = 16;
     /// An ICMP request was seen, so that a reply may come.
     pub const REQUESTED: u8 = 32;
+    /// Its packets take the kernel's way, although its other end is an ENI of this host. It never changes.
+    pub const ROUTED: u8 = 64;
+
+    /// The ENI that its packets are delivered to; 0 if they take the kernel's way.
+    #[inline(always)]
+    pub const fn target(&self) -> u32 {
+        if self.bits & Self::ROUTED == 0 { self.peer } else { 0 }
+    }
 
     /// When the last packet came.
     #[inline(always)]

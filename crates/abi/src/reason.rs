@@ -8,7 +8,7 @@ pub enum Reason {
     NoRule = 1,
     /// Its source address, MAC or IP, is not the ENI's.
     SpoofedSource = 2,
-    /// The VPC has no route to its destination.
+    /// The VPC has no route to its destination, or its frame is for another MAC than the router's.
     NoRoute = 3,
     /// No rule allows it, and the flow that it may answer had no room in the flow table.
     TableFull = 4,

@@ -7,6 +7,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::v1::flow_log_service_client::FlowLogServiceClient;
 use crate::v1::flow_service_client::FlowServiceClient;
 use crate::v1::host_service_client::HostServiceClient;
 use crate::v1::network_service_client::NetworkServiceClient;
@@ -93,6 +94,11 @@ impl Client {
     /// Tasks and their ENIs.
     pub fn tasks(&self) -> TaskServiceClient<Channel> {
         TaskServiceClient::new(self.channel.clone())
+    }
+
+    /// Flow logs.
+    pub fn flow_logs(&self) -> FlowLogServiceClient<Channel> {
+        FlowLogServiceClient::new(self.channel.clone())
     }
 
     /// Flow records, counters and the ledgers.

@@ -172,7 +172,7 @@ impl Datapath {
             self.ledgers.clear(self.ledger_index(number, Direction::Ingress))?;
             let index = slot_of(number.get(), self.eni_mask);
             self.flow_counts.set(&index, &FlowCount::default())?;
-            self.flows_deleted.set(&index, &0)?;
+            self.flows_deleted.set(&index, &[0; 2])?;
         }
         self.write(number, settings.slot(&self.ticks))
     }

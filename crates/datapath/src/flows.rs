@@ -42,6 +42,8 @@ pub struct FlowReading {
     /// The ENI of this host that its packets were delivered to, or that refused them; none if they took the kernel's way
     /// or the flow's own ENI refused them.
     pub target: Option<EniNumber>,
+    /// The ENI of this host at the flow's other end, as it is known: always the target, if there is one.
+    pub peer: Option<EniNumber>,
     /// On whose behalf the flow runs at the target. What a target refused answers nothing that is known there.
     pub target_class: TrafficClass,
     /// What was counted in every other interval, by [`Interval::window`].
@@ -76,6 +78,7 @@ struct Value<'a> {
     reason: Option<Reason>,
     class: u8,
     target: u32,
+    peer: u32,
     target_class: u8,
     windows: &'a [Window; 2],
     expired: bool,
@@ -129,6 +132,7 @@ impl FlowReading {
             protocol: key.protocol,
             class: class(value.class)?,
             target: if value.target == 0 { None } else { Some(number(value.target)?) },
+            peer: if value.peer == 0 { None } else { Some(number(value.peer)?) },
             target_class: class(value.target_class)?,
             windows,
             last_seen: used.map(|window| window.last).max().unwrap_or(0),
@@ -142,9 +146,10 @@ impl FlowReading {
         clock: WallClock,
         began: Tick,
     ) -> Result<Self, DatapathError> {
-        let FlowValue { class, target, target_class, ref windows, .. } = *flow;
+        let FlowValue { class, peer, target_class, ref windows, .. } = *flow;
+        let target = flow.target();
         let expired = flow.is_expired(began);
-        Self::new(key, &Value { reason: None, class, target, target_class, windows, expired }, clock)
+        Self::new(key, &Value { reason: None, class, target, peer, target_class, windows, expired }, clock)
     }
 
     fn of_refusal(
@@ -157,7 +162,8 @@ impl FlowReading {
             .ok_or(DatapathError::Corrupt { what: "the reason of refusal", value: key.reason.into() })?;
         let RefusalValue { class, target, ref windows, .. } = *refusal;
         let (target_class, expired) = (TrafficClass::Application.number(), refusal.is_expired(now));
-        let value = Value { reason: Some(reason), class, target, target_class, windows, expired };
+        let value =
+            Value { reason: Some(reason), class, target, peer: target, target_class, windows, expired };
         Self::new(&key.flow, &value, clock)
     }
 }
@@ -241,13 +247,17 @@ mod tests {
         assert_eq!(flow.window(Interval::new(5)).unwrap().packets, 4);
         assert_eq!(flow.entry(), RefusalKey { flow: flow.key, ..RefusalKey::default() });
 
-        value.target = 1_000_001;
+        value.peer = 1_000_001;
         let flow = FlowReading::of_flow(&key(1_000_000), &value, clock, 1_066).unwrap();
         assert_eq!(flow.target.map(EniNumber::get), Some(1_000_001));
         assert_eq!([flow.class, flow.target_class].map(TrafficClass::number), [1, 2]);
         assert!(flow.expired);
 
-        value.target = 7;
+        value.bits = FlowValue::ROUTED;
+        let flow = FlowReading::of_flow(&key(1_000_000), &value, clock, 1_066).unwrap();
+        assert_eq!((flow.target, flow.peer.map(EniNumber::get)), (None, Some(1_000_001)));
+
+        value.peer = 7;
         let error = FlowReading::of_flow(&key(1_000_000), &value, clock, 0).unwrap_err();
         assert_eq!(error.to_string(), "a table of flows has an entry with the ENI number 7");
     }

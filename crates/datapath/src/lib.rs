@@ -48,7 +48,7 @@ pub struct Datapath {
     flows: Map<FlowKey, FlowValue>,
     refusals: Map<RefusalKey, RefusalValue>,
     flow_counts: Map<u32, FlowCount>,
-    flows_deleted: Map<u32, u64>,
+    flows_deleted: Map<u32, [u64; 2]>,
     policy: PolicyMaps,
     classes: Map<u64, ClassTag>,
     clock: Map<u32, Clock>,

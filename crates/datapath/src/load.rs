@@ -93,7 +93,7 @@ impl DatapathConfig {
             shape::<FlowKey, FlowValue>(map_name::FLOWS, MapType::Hash, self.flow_capacity),
             shape::<RefusalKey, RefusalValue>(map_name::REFUSALS, MapType::Hash, self.refusal_capacity),
             shape::<u32, FlowCount>(map_name::FLOW_COUNTS, MapType::Array, enis),
-            shape::<u32, u64>(map_name::FLOWS_DELETED, MapType::Array, enis),
+            shape::<u32, [u64; 2]>(map_name::FLOWS_DELETED, MapType::Array, enis),
             shape::<FragmentKey, u32>(map_name::FRAGMENTS, MapType::LruHash, FRAGMENT_CAPACITY),
             shape::<ObjectId, GroupPolicy>(map_name::GROUPS, MapType::Hash, GROUP_CAPACITY),
             shape::<MemberKey, u32>(map_name::MEMBERS, MapType::Hash, members),

@@ -34,13 +34,22 @@ impl<K: Plain, V: Plain> Map<K, V> {
 
     /// The value of a key, if it has one.
     pub(crate) fn get(&self, key: &K) -> Result<Option<V>, DatapathError> {
+        self.value(sys::MAP_LOOKUP, key).map_err(|error| self.error("looking up", error))
+    }
+
+    /// Removes a key of a hash map; the value that it had, if it was there.
+    pub(crate) fn take(&self, key: &K) -> Result<Option<V>, DatapathError> {
+        self.value(sys::MAP_LOOKUP_AND_DELETE, key).map_err(|error| self.error("deleting", error))
+    }
+
+    fn value(&self, command: libc::c_int, key: &K) -> io::Result<Option<V>> {
         let mut value = V::default();
         let mut element = Element::new(self.fd(), bytes(key), ptr::from_mut(&mut value).cast(), 0);
         // SAFETY: the kernel reads a key and writes a value, of these sizes, and every pattern of bits is a value.
-        match unsafe { sys::bpf(sys::MAP_LOOKUP, &mut element) } {
+        match unsafe { sys::bpf(command, &mut element) } {
             Ok(_) => Ok(Some(value)),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(self.error("looking up", error)),
+            Err(error) => Err(error),
         }
     }
 

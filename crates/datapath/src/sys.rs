@@ -8,6 +8,8 @@ pub(crate) const MAP_LOOKUP: libc::c_int = 1;
 pub(crate) const MAP_UPDATE: libc::c_int = 2;
 pub(crate) const MAP_DELETE: libc::c_int = 3;
 const PROG_TEST_RUN: libc::c_int = 10;
+/// Of hash maps, Linux 5.14.
+pub(crate) const MAP_LOOKUP_AND_DELETE: libc::c_int = 21;
 pub(crate) const MAP_LOOKUP_BATCH: libc::c_int = 24;
 pub(crate) const MAP_DELETE_BATCH: libc::c_int = 27;
 

@@ -172,6 +172,9 @@ pub struct FileOptions {
 pub struct AggregationInterval(u32);
 
 impl AggregationInterval {
+    /// The shorter of a VPC's two.
+    pub const MINUTE: Self = Self(60);
+
     /// The interval in seconds.
     pub const fn seconds(self) -> u32 {
         self.0

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, audit, completions, counters, doctor, explain, flows, flush, networks, run, tasks, version,
+    apply, audit, completions, counters, doctor, explain, flow_logs, flows, flush, networks, run, tasks,
+    version,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -63,6 +64,12 @@ enum Command {
     /// Tasks and their ENIs
     #[command(subcommand, after_help = "Example:\n  enictl task create web --subnet default-a")]
     Task(tasks::TaskCommand),
+    /// Flow logs: which records are delivered, as what, and where
+    #[command(
+        subcommand,
+        after_help = "Example:\n  enictl flow-log create all --vpc shop --destination /var/log/flows"
+    )]
+    FlowLog(flow_logs::FlowLogCommand),
     Run(run::Run),
     Explain(explain::Explain),
     Flows(flows::Flows),
@@ -85,6 +92,7 @@ impl Arguments {
             Command::SecurityGroup(command) => command.execute(&session),
             Command::PrefixList(command) => command.execute(&session),
             Command::Task(command) => command.execute(&session),
+            Command::FlowLog(command) => command.execute(&session),
             Command::Run(command) => command.execute(&session),
             Command::Explain(command) => command.execute(&session),
             Command::Flows(command) => command.execute(&session),

@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod counters;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod flow_logs;
 pub(crate) mod flows;
 pub(crate) mod flush;
 pub(crate) mod networks;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use enid_api::ConnectError;
 use enid_flowlog::FlowLogError;
+use enid_spool::SpoolError;
 use tonic::{Code, Status};
 
 /// Why a command ended early.
@@ -46,6 +47,9 @@ pub(crate) enum Failure {
     /// The record files could not be read.
     #[error("{0}")]
     Records(#[from] FlowLogError),
+    /// The spool can't be read.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The standard output could not be written.
     #[error("the standard output can't be written: {0}")]
     Output(#[from] io::Error),

@@ -1,9 +1,8 @@
 //! The daemon's configuration: command-line paths, and an optional TOML file.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use enid_flowlog::Format;
+use enid_delivery::AggregationInterval;
 use enid_model::{GsoMaxSize, ModelError, Mtu, Name};
 use serde::Deserialize;
 
@@ -19,6 +18,8 @@ pub struct Config {
     pub socket_group: Option<String>,
     /// Flow logs.
     pub flow_log: FlowLogConfig,
+    /// The spool.
+    pub spool: SpoolConfig,
     /// The flow table.
     pub flow_table: FlowTableConfig,
     /// Forwarding between ENIs of this host.
@@ -33,13 +34,16 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlowLogConfig {
-    /// The aggregation interval, 1 to 600 s.
+    /// How often records are made, where no flow log wants it more often: 60 or 600 s, or 1 to 59.
     pub aggregation_interval_seconds: AggregationInterval,
-    /// The fields of a record, as `${srcaddr} ${dstaddr} …`.
-    #[serde(deserialize_with = "format_from_text")]
-    pub format: Format,
-    /// The most that complete records may take on disk, in bytes; the oldest files go first.
-    pub record_directory_bytes: u64,
+}
+
+/// The spool: records on disk until they are delivered, and as long after that as there is room.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpoolConfig {
+    /// The most that it may take on disk, in bytes; the oldest records go first.
+    pub max_bytes: u64,
 }
 
 /// The flow table's size.
@@ -109,41 +113,15 @@ pub struct Paths {
     pub cgroup: Option<PathBuf>,
 }
 
-/// The time over which a flow's packets make one record: 1 to 600 seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u64")]
-pub struct AggregationInterval(Duration);
-
-impl AggregationInterval {
-    /// As a length of time.
-    pub const fn get(self) -> Duration {
-        self.0
-    }
-}
-
-impl TryFrom<u64> for AggregationInterval {
-    type Error = String;
-
-    fn try_from(seconds: u64) -> Result<Self, String> {
-        if !(1..=600).contains(&seconds) {
-            return Err(format!("an aggregation interval of {seconds} s is out of range: 1 to 600"));
-        }
-        Ok(Self(Duration::from_secs(seconds)))
-    }
-}
-
-fn format_from_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Format, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
-}
-
 impl Default for FlowLogConfig {
     fn default() -> Self {
-        Self {
-            aggregation_interval_seconds: AggregationInterval(Duration::from_mins(1)),
-            format: Format::default(),
-            record_directory_bytes: 1 << 30,
-        }
+        Self { aggregation_interval_seconds: AggregationInterval::MINUTE }
+    }
+}
+
+impl Default for SpoolConfig {
+    fn default() -> Self {
+        Self { max_bytes: 1 << 30 }
     }
 }
 
@@ -254,8 +232,8 @@ mod tests {
                 .unwrap();
         assert_eq!(config.region().unwrap().as_str(), "eu");
         assert_eq!(config.account().unwrap().as_str(), "unknown");
-        assert_eq!(config.flow_log.aggregation_interval_seconds.get(), Duration::from_secs(5));
-        assert_eq!(config.flow_log.format, Format::default());
+        assert_eq!(config.flow_log.aggregation_interval_seconds.seconds(), 5);
+        assert_eq!(config.spool.max_bytes, 1 << 30);
         assert_eq!(config.forwarding.mode, ForwardingMode::Auto);
     }
 
@@ -294,6 +272,6 @@ mod tests {
             "{}",
             error(text)
         );
-        assert!(error("\n[flow_log]\nformat = \"${nope}\"").starts_with("enid.toml:3: "));
+        assert!(error("\n[spool]\nmax_bytes = \"x\"").starts_with("enid.toml:3: "));
     }
 }

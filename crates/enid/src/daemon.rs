@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use enid_api::v1::flow_log_service_server::FlowLogServiceServer;
 use enid_api::v1::flow_service_server::FlowServiceServer;
 use enid_api::v1::host_service_server::HostServiceServer;
 use enid_api::v1::network_service_server::NetworkServiceServer;
@@ -24,12 +25,13 @@ use tonic::transport::Server;
 use crate::accounting::Accounting;
 use crate::config::Config;
 use crate::doctor::{self, Doctor};
+use crate::flow_logs::FlowLogs;
 use crate::kernel::Version;
 use crate::networks::NetworkState;
 use crate::router::Routers;
 use crate::run::{Runs, check_cgroup2, find_cgroup_directory};
 use crate::segmentation::Segmentation;
-use crate::service::{FlowApi, HostApi, NetworkApi, TaskApi};
+use crate::service::{FlowApi, FlowLogApi, HostApi, NetworkApi, TaskApi};
 use crate::sole::Sole;
 use crate::spares::Spares;
 use crate::tasks::{BusyNames, State, Tasks};
@@ -60,10 +62,6 @@ impl Directories {
 
     pub(crate) fn exported(&self) -> PathBuf {
         self.run.join("exported")
-    }
-
-    pub(crate) fn journal(&self) -> PathBuf {
-        self.run.join("journal")
     }
 
     pub(crate) fn etc(&self) -> PathBuf {
@@ -139,11 +137,13 @@ impl Daemon {
         let (stopping, _) = watch::channel(false);
         let intervals =
             tokio::spawn(close_intervals(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
+        let deliveries = tokio::spawn(deliver(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
         let stopping_began = Notify::new();
         let serving = Server::builder()
             .add_service(NetworkServiceServer::new(NetworkApi { tasks: Arc::clone(&self.tasks) }))
             .add_service(TaskServiceServer::new(TaskApi { tasks: Arc::clone(&self.tasks), runs: self.runs }))
+            .add_service(FlowLogServiceServer::new(FlowLogApi { tasks: Arc::clone(&self.tasks) }))
             .add_service(FlowServiceServer::new(FlowApi { tasks: Arc::clone(&self.tasks) }))
             .add_service(HostServiceServer::new(HostApi { doctor: self.doctor }))
             .serve_with_incoming_shutdown(UnixListenerStream::new(self.listener), async {
@@ -167,6 +167,9 @@ impl Daemon {
         reaper.abort();
         if let Err(error) = intervals.await {
             tracing::error!(%error, "the last interval was not closed");
+        }
+        if let Err(error) = deliveries.await {
+            tracing::error!(%error, "deliveries were not stopped");
         }
         outcome
     }
@@ -196,12 +199,19 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         eni_capacity: config.eni.capacity,
         forwarding: forwarding.forwarding,
     })?);
-    let network_store = NetworkStore::open(&directories.network_store())?;
-    let networks = Arc::new(NetworkState::restore(network_store, Arc::clone(&datapath))?);
-    let accounting =
-        Arc::new(Accounting::open(config, directories, Arc::clone(&datapath), Arc::clone(&networks))?);
+    let network_store = Arc::new(NetworkStore::open(&directories.network_store())?);
+    let networks = Arc::new(NetworkState::restore(Arc::clone(&network_store), Arc::clone(&datapath))?);
+    let flow_logs = Arc::new(FlowLogs::open(network_store)?);
+    let accounting = Arc::new(Accounting::open(
+        config,
+        directories,
+        Arc::clone(&datapath),
+        Arc::clone(&networks),
+        Arc::clone(&flow_logs),
+    )?);
     let routers = Arc::new(Routers::restore(Arc::clone(&store), paths.netns.clone())?);
     let (state, leftovers) = State::restore(&store, config.eni.capacity)?;
+    flow_logs.end(|eni| !state.has_eni(eni) && leftovers.iter().all(|left| left.task.eni.id != eni))?;
     let (reaper, deleted) = mpsc::unbounded_channel();
     let runs = Arc::new(Runs {
         datapath: Arc::clone(&datapath),
@@ -215,6 +225,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         routers,
         networks,
         accounting,
+        flow_logs,
         spares: Spares::start(config.eni.spare_namespaces)?,
         netns_directory: paths.netns.clone(),
         eni_capacity: config.eni.capacity,
@@ -257,9 +268,11 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
 
 /// Closes each aggregation interval when its time has come, and the last one when the daemon stops.
 async fn close_intervals(accounting: Arc<Accounting>, mut stopped: watch::Receiver<bool>) {
+    let mut interval = accounting.interval();
     loop {
         let stopping = tokio::select! {
             () = tokio::time::sleep(accounting.until_interval_ends()) => false,
+            _ = interval.changed() => continue,
             _ = stopped.wait_for(|stopping| *stopping) => true,
         };
         let closing = Arc::clone(&accounting);
@@ -274,6 +287,12 @@ async fn close_intervals(accounting: Arc<Accounting>, mut stopped: watch::Receiv
             return;
         }
     }
+}
+
+/// Delivers records to flow logs' destinations until the daemon stops.
+async fn deliver(accounting: Arc<Accounting>, stopped: watch::Receiver<bool>) {
+    let deliveries = Arc::clone(accounting.deliveries());
+    deliveries.run(|needed| accounting.set_interval(needed), stopped).await;
 }
 
 /// Listens on the socket, which root may use, and the group where one is named. A socket that nobody listens on any

@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use enid_datapath::DatapathError;
+use enid_delivery::DeliveryError;
 use enid_flowlog::FlowLogError;
 use enid_model::{
-    AddressRefusal, ApplyError, LookupError, ModelError, NetworkFileError, RemoveError, SubnetId, TaskName,
-    VpcId,
+    AddressRefusal, ApplyError, EniId, LookupError, ModelError, Name, NetworkFileError, RemoveError,
+    SubnetId, TaskName, VpcId,
 };
 use enid_netns::NetnsError;
+use enid_spool::SpoolError;
 use enid_store::StoreError;
 use tonic::{Code, Status};
 
@@ -32,6 +34,42 @@ pub enum EnidError {
     /// A VPC, subnet or security group can't be removed.
     #[error(transparent)]
     Remove(#[from] RemoveError),
+    /// A VPC or subnet has flow logs.
+    #[error("{object} has the flow log {flow_log}; delete the flow log first")]
+    HasFlowLog {
+        /// What was to be removed.
+        object: String,
+        /// One of its flow logs.
+        flow_log: Name,
+    },
+    /// There is no such flow log.
+    #[error("there is no flow log `{0}`; `enictl flow-log list` shows those there are")]
+    NoFlowLog(String),
+    /// The name belongs to a flow log with other content.
+    #[error("flow log {name} exists already, with {what}; delete it first, or use another name")]
+    FlowLogDiffers {
+        /// The name.
+        name: Name,
+        /// In what it differs from the request.
+        what: String,
+    },
+    /// A format is none.
+    #[error(transparent)]
+    Format(FlowLogError),
+    /// What a flow log is to be does not go together.
+    #[error("{0}")]
+    FlowLogSettings(String),
+    /// There is no ENI of this identifier.
+    #[error("there is no ENI {0}; `enictl task list` shows those there are")]
+    NoEni(EniId),
+    /// A destination takes no records.
+    #[error("nothing can be delivered to {destination}: {reason}")]
+    Destination {
+        /// The destination.
+        destination: String,
+        /// Why not.
+        reason: String,
+    },
     /// A VPC, subnet or security group is used by tasks.
     #[error("{object} is in use by task {task}; delete the task first")]
     InUse {
@@ -183,7 +221,13 @@ pub enum EnidError {
     Datapath(#[from] DatapathError),
     /// Records could not be written or read.
     #[error(transparent)]
-    FlowLog(#[from] FlowLogError),
+    Spool(#[from] SpoolError),
+    /// Files of records could not be made or put.
+    #[error(transparent)]
+    Files(#[from] FlowLogError),
+    /// A collector could not be reached, or refused.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
     /// A file of the daemon's own could not be used.
     #[error("can't {action} {path}: {source}")]
     File {
@@ -230,13 +274,16 @@ impl EnidError {
             | Self::NetworkFile(_)
             | Self::NotAnAddress { .. }
             | Self::NotAPacket(_)
+            | Self::Format(_)
+            | Self::FlowLogSettings(_)
             | Self::Address { .. }
             | Self::TooManySecurityGroups { .. }
             | Self::NetnsNotATasks(_)
             | Self::Netns(NetnsError::NotANamespace(_)) => Code::InvalidArgument,
-            Self::Lookup(_) | Self::NoTask(_) => Code::NotFound,
+            Self::Lookup(_) | Self::NoTask(_) | Self::NoFlowLog(_) | Self::NoEni(_) => Code::NotFound,
             Self::Netns(error) if error.is_no_such_namespace() => Code::NotFound,
             Self::TaskDiffers { .. }
+            | Self::FlowLogDiffers { .. }
             | Self::AddressTaken { .. }
             | Self::NetnsTaken(_)
             | Self::NetnsInUse { .. } => Code::AlreadyExists,
@@ -249,19 +296,23 @@ impl EnidError {
             | Self::Apply(_)
             | Self::Remove(_)
             | Self::InUse { .. }
+            | Self::HasFlowLog { .. }
+            | Self::Destination { .. }
             | Self::NoCgroup2
             | Self::NotCgroup2(_) => Code::FailedPrecondition,
             Self::Stopping => Code::Unavailable,
             Self::Netns(error) if error.is_no_space() => Code::ResourceExhausted,
             Self::Store(error) if error.is_no_space() => Code::ResourceExhausted,
-            Self::FlowLog(error) if error.is_no_space() => Code::ResourceExhausted,
+            Self::Spool(error) if error.is_no_space() => Code::ResourceExhausted,
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Code::ResourceExhausted
             }
             Self::Netns(_)
             | Self::Store(_)
             | Self::Datapath(_)
-            | Self::FlowLog(_)
+            | Self::Spool(_)
+            | Self::Files(_)
+            | Self::Delivery(_)
             | Self::File { .. }
             | Self::SubnetGone { .. }
             | Self::RouterGone(_)

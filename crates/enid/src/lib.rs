@@ -7,10 +7,12 @@ mod accounting;
 mod addresses;
 mod config;
 mod daemon;
+mod delivery;
 mod doctor;
 mod eni;
 mod error;
 mod explain;
+mod flow_logs;
 mod forwarding;
 mod kernel;
 mod networks;
@@ -30,8 +32,8 @@ mod way_out;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use config::{
-    AggregationInterval, Config, ConfigError, EniConfig, FlowLogConfig, FlowTableConfig, ForwardingConfig,
-    ForwardingMode, Paths,
+    Config, ConfigError, EniConfig, FlowLogConfig, FlowTableConfig, ForwardingConfig, ForwardingMode, Paths,
+    SpoolConfig,
 };
 pub use daemon::{Daemon, Directories, StartError};
 pub use error::EnidError;

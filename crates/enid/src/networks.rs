@@ -14,7 +14,7 @@ use crate::{EnidError, lock, policy};
 /// The declared networks, in memory and on disk, and in force.
 #[derive(Debug)]
 pub(crate) struct NetworkState {
-    store: NetworkStore,
+    store: Arc<NetworkStore>,
     datapath: Arc<Datapath>,
     current: Mutex<Arc<Networks>>,
     /// Held by all who are about to use a VPC, a subnet or a group, and by one who is about to remove one.
@@ -23,7 +23,7 @@ pub(crate) struct NetworkState {
 
 impl NetworkState {
     /// Takes up what was declared; the embedded default network if nothing ever was.
-    pub(crate) fn restore(store: NetworkStore, datapath: Arc<Datapath>) -> Result<Self, EnidError> {
+    pub(crate) fn restore(store: Arc<NetworkStore>, datapath: Arc<Datapath>) -> Result<Self, EnidError> {
         let networks = match store.load::<Networks>()? {
             Some(networks) => networks,
             None => declare_default(&store)?,
@@ -59,6 +59,11 @@ impl NetworkState {
         let current = self.current();
         let (vpc, subnet) = current.subnet_by_id(id)?;
         Some((vpc.clone(), subnet.clone()))
+    }
+
+    /// What would be in force if `spec` were applied.
+    pub(crate) fn planned(&self, spec: &NetworkSpec) -> Result<Networks, EnidError> {
+        Ok(self.current().apply(spec)?.0)
     }
 
     /// Adds and updates what `spec` declares, and says what changed. `update` brings each VPC that was there before in

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enid_model::{EniNumber, VpcId};
+use enid_model::{EniId, EniNumber, VpcId};
 use enid_store::TaskRecord;
 use tokio::sync::mpsc;
 
@@ -75,6 +75,10 @@ pub(crate) fn reap(tasks: &Tasks, runs: &Runs, batch: Vec<TaskRecord>) -> Vec<Ta
         tracing::error!(%error, "the last records of deleted ENIs could not be written; trying again");
         return batch;
     }
+    if let Err(error) = end_flow_logs(tasks, &batch) {
+        tracing::error!(%error, "the flow logs of deleted ENIs could not be ended; trying again");
+        return batch;
+    }
     let (mut done, mut again) = (Vec::new(), Vec::new());
     for record in batch {
         match remove_rest(tasks, runs, &record) {
@@ -93,6 +97,12 @@ pub(crate) fn reap(tasks: &Tasks, runs: &Runs, batch: Vec<TaskRecord>) -> Vec<Ta
     }
     tasks.reaped(&numbers);
     again
+}
+
+/// Ends the flow logs of ENIs whose last records are made.
+fn end_flow_logs(tasks: &Tasks, batch: &[TaskRecord]) -> Result<(), EnidError> {
+    let gone: HashSet<EniId> = batch.iter().map(|record| record.task.eni.id).collect();
+    tasks.flow_logs.end(|eni| gone.contains(&eni)).map(drop)
 }
 
 fn remove_rest(tasks: &Tasks, runs: &Runs, record: &TaskRecord) -> Result<(), EnidError> {

@@ -10,8 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use enid_datapath::Datapath;
 use enid_model::{
-    EcsTask, Eni, EniId, EniNumber, IdleTimeouts, MAX_SECURITY_GROUPS, MacAddress, Mtu, NamespaceId,
-    PlatformVersion, SecurityGroupId, Subnet, Tags, Task, TaskName, Vpc, VpcId,
+    EcsTask, Eni, EniId, EniNumber, IdleTimeouts, MAX_SECURITY_GROUPS, MacAddress, ModelError, Mtu,
+    NamespaceId, PlatformVersion, SecurityGroupId, Subnet, Tags, Task, TaskName, Vpc, VpcId,
 };
 use enid_netns::{Namespace, NetnsError, remove_name_of};
 use enid_store::{RunStore, TaskRecord, TaskState};
@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use crate::accounting::Accounting;
 use crate::addresses::{AddressPool, WantedAddresses};
 use crate::eni::{self, TaskNamespace};
+use crate::flow_logs::FlowLogs;
 use crate::networks::NetworkState;
 use crate::router::Routers;
 use crate::segmentation::Segmentation;
@@ -37,6 +38,8 @@ pub(crate) struct NewTask {
     pub(crate) platform_version: PlatformVersion,
     pub(crate) netns: Option<PathBuf>,
     pub(crate) idle_timeouts: IdleTimeouts,
+    pub(crate) ecs: EcsTask,
+    pub(crate) tags: Tags,
 }
 
 /// The tasks of this host.
@@ -47,6 +50,7 @@ pub(crate) struct Tasks {
     pub(crate) routers: Arc<Routers>,
     pub(crate) networks: Arc<NetworkState>,
     pub(crate) accounting: Arc<Accounting>,
+    pub(crate) flow_logs: Arc<FlowLogs>,
     pub(crate) spares: Spares,
     pub(crate) netns_directory: PathBuf,
     pub(crate) eni_capacity: u32,
@@ -89,6 +93,11 @@ impl State {
             }
         }
         Ok((state, leftovers))
+    }
+
+    /// Whether a task that is whole has the ENI.
+    pub(crate) fn has_eni(&self, eni: EniId) -> bool {
+        self.tasks.values().any(|record| record.task.eni.id == eni)
     }
 
     fn next_number(&mut self, capacity: u32) -> Result<EniNumber, EnidError> {
@@ -187,8 +196,8 @@ impl Tasks {
             netns,
             netns_adopted: new.netns.is_some(),
             eni,
-            ecs: EcsTask::default(),
-            tags: Tags::default(),
+            ecs: new.ecs.clone(),
+            tags: new.tags.clone(),
         };
         let id = namespace.namespace.id();
         let mut record = TaskRecord { task, state: TaskState::Creating, namespace: Some(id) };
@@ -208,6 +217,26 @@ impl Tasks {
             return Err(error);
         }
         lock(&self.state).tasks.insert(new.name.clone(), record.clone());
+        Ok(record)
+    }
+
+    /// Changes what records say of a task from now on. It blocks.
+    pub(crate) fn update(
+        &self,
+        name: &TaskName,
+        change: impl FnOnce(&mut Task) -> Result<(), ModelError>,
+    ) -> Result<TaskRecord, EnidError> {
+        let _busy = self.busy.hold(name);
+        let mut record = self.get(name)?;
+        change(&mut record.task)?;
+        let subnet = record.task.eni.subnet;
+        let (_, subnet) = self
+            .networks
+            .subnet_by_id(subnet)
+            .ok_or_else(|| EnidError::SubnetGone { task: name.clone(), subnet })?;
+        self.store.put_task(&record)?;
+        self.accounting.register(&record.task, &subnet);
+        lock(&self.state).tasks.insert(name.clone(), record.clone());
         Ok(record)
     }
 
@@ -401,11 +430,31 @@ fn difference(
     if task.platform_version != new.platform_version {
         return Some(format!("platform version {}", task.platform_version));
     }
+    if let Some(what) = workload_difference(task, &new.ecs, &new.tags) {
+        return Some(what);
+    }
     let same_netns = match &new.netns {
         Some(path) => task.netns_adopted && *path == task.netns,
         None => !task.netns_adopted,
     };
     (!same_netns).then(|| format!("network namespace {}", task.netns.display()))
+}
+
+/// In what an existing task's ECS objects and tags are not what is asked for.
+fn workload_difference(task: &Task, ecs: &EcsTask, tags: &Tags) -> Option<String> {
+    for ((field, current), (_, wanted)) in task.ecs.fields().into_iter().zip(ecs.fields()) {
+        if wanted.is_some() && current != wanted {
+            return Some(match current {
+                Some(current) => format!("ECS {field} {current}"),
+                None => format!("no ECS {field}"),
+            });
+        }
+    }
+    let (key, _) = tags.iter().find(|(key, value)| task.tags.get(key) != Some(value))?;
+    Some(match task.tags.get(key) {
+        Some(value) => format!("tag {key}={value}"),
+        None => format!("no tag {key}"),
+    })
 }
 
 /// Names that somebody is creating or deleting at this moment.

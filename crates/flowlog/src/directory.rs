@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use enid_model::Name;
 
 use crate::error::FlowLogError;
-use crate::file_name::{FileName, FlowLogId, Stream, fnv1a};
+use crate::file_name::{FileKind, FileName, FlowLogId, Stream, fnv1a};
 use crate::format::Format;
 use crate::record::FlowRecord;
 use crate::repair::{Repaired, cut_torn_line, flow_log_files, lock, repair};
@@ -76,6 +76,7 @@ impl LogDirectory {
                 region: options.region,
                 id: options.id,
                 hash: hash(&options.writer, &header),
+                kind: FileKind::Text,
             },
             path,
             format: options.format,

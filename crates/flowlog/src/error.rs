@@ -92,6 +92,42 @@ pub enum FlowLogError {
     /// A time is too far away to have a date.
     #[error("{0} seconds after 1970 is not a time that a file name can hold")]
     Time(u64),
+    /// Records could not be made a file.
+    #[error("can't make the file {file}: {source}")]
+    Encode {
+        /// The file's key.
+        file: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file is not Parquet, or not whole.
+    #[error("{}: {reason}", file.display())]
+    Parquet {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A row of a Parquet file is not a record.
+    #[error("{}: row {row}: {reason}", file.display())]
+    Row {
+        /// The file.
+        file: PathBuf,
+        /// The row, counted from 1.
+        row: u64,
+        /// What is wrong with it.
+        reason: LineError,
+    },
+    /// An object store refused something, or can't be reached.
+    #[error("can't {action} {object}: {}", object_reason(source))]
+    Object {
+        /// What was being done: "write".
+        action: &'static str,
+        /// The object: `s3://bucket/key`.
+        object: String,
+        /// Why not.
+        source: Box<object_store::Error>,
+    },
     /// The operating system refused something.
     #[error("can't {action} {}: {source}", path.display())]
     Io {
@@ -125,6 +161,23 @@ impl FlowLogError {
             other => other,
         }
     }
+}
+
+/// What the store says, if it says something; else the first cause: what is around it repeats the address and the action.
+fn object_reason(error: &object_store::Error) -> String {
+    let whole = error.to_string();
+    let part = |tag: &str| {
+        let (_, rest) = whole.split_once(&format!("<{tag}>"))?;
+        Some(rest.split_once("</")?.0.to_owned())
+    };
+    if let Some(code) = part("Code") {
+        return part("Message").map_or_else(|| code.clone(), |message| format!("{code}: {message}"));
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 fn did_you_mean(nearest: Option<Field>) -> String {

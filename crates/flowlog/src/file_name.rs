@@ -71,8 +71,38 @@ impl From<FlowLogId> for String {
     }
 }
 
-/// The parts of a file's name, `{account}_vpcflowlogs_{region}_{id}_{YYYYMMDDTHHmmZ}_{hash}.log`. The order is that
-/// of the slots.
+/// What a file of records is, as the end of its name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileKind {
+    /// Lines of text: `.log`.
+    Text,
+    /// Lines of text, compressed with gzip: `.log.gz`.
+    Gzip,
+    /// Parquet: `.log.parquet`.
+    Parquet,
+}
+
+impl FileKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Text, Self::Gzip, Self::Parquet];
+
+    /// What names of such files end in.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Text => ".log",
+            Self::Gzip => ".log.gz",
+            Self::Parquet => ".log.parquet",
+        }
+    }
+
+    /// The kind of the file with this name, and the name without its end.
+    pub(crate) fn split(name: &str) -> Option<(Self, &str)> {
+        Self::ALL.into_iter().find_map(|kind| Some((kind, name.strip_suffix(kind.suffix())?)))
+    }
+}
+
+/// The parts of a file's name, `{account}_vpcflowlogs_{region}_{id}_{YYYYMMDDTHHmmZ}_{hash}.log`, or with another
+/// [`FileKind`]'s end. The order is that of the slots.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName {
     slot: u64,
@@ -86,6 +116,7 @@ pub(crate) struct Stream {
     pub(crate) region: Name,
     pub(crate) id: FlowLogId,
     pub(crate) hash: u32,
+    pub(crate) kind: FileKind,
 }
 
 impl FileName {
@@ -100,7 +131,8 @@ impl FileName {
 
     /// Reads a file's name; none where it is not a flow log file's.
     pub fn parse(name: &str) -> Option<Self> {
-        let mut parts = name.strip_suffix(".log")?.rsplitn(4, '_');
+        let (kind, stem) = FileKind::split(name)?;
+        let mut parts = stem.rsplitn(4, '_');
         let hash = parts.next().filter(|digits| is_lower_hex(digits, HASH_DIGITS))?;
         let slot = DateTime::strptime(SLOT_FORMAT, parts.next()?).ok()?;
         let slot = Offset::UTC.to_timestamp(slot).ok()?.as_second();
@@ -111,6 +143,7 @@ impl FileName {
             region: region.parse().ok()?,
             id,
             hash: u32::from_str_radix(hash, 16).ok()?,
+            kind,
         };
         // A name that would be written otherwise (a slot off the grid, say) was made by somebody else.
         Self::new(stream, u64::try_from(slot).ok()?).ok().filter(|parsed| parsed.to_string() == name)
@@ -136,6 +169,16 @@ impl FileName {
         self.stream.id
     }
 
+    /// What tells the file from others of the same flow log and slot.
+    pub const fn hash(&self) -> u32 {
+        self.stream.hash
+    }
+
+    /// What the file is.
+    pub const fn kind(&self) -> FileKind {
+        self.stream.kind
+    }
+
     pub(crate) const fn stream(&self) -> &Stream {
         &self.stream
     }
@@ -149,10 +192,10 @@ impl FileName {
 
 impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Stream { account, region, id, hash } = &self.stream;
+        let Stream { account, region, id, hash, kind } = &self.stream;
         let time = timestamp(self.slot).ok_or(fmt::Error)?;
         let slot = time.to_zoned(TimeZone::UTC).strftime(SLOT_FORMAT);
-        write!(f, "{account}_vpcflowlogs_{region}_{id}_{slot}_{hash:08x}.log")
+        write!(f, "{account}_vpcflowlogs_{region}_{id}_{slot}_{hash:08x}{}", kind.suffix())
     }
 }
 
@@ -190,9 +233,19 @@ mod tests {
     }
 
     #[test]
+    fn the_end_tells_the_kind() {
+        for kind in FileKind::ALL {
+            let name = FileName::parse(&NAME.replace(".log", kind.suffix())).unwrap();
+            assert_eq!(name.kind(), kind);
+            assert_eq!(name.to_string(), NAME.replace(".log", kind.suffix()));
+        }
+    }
+
+    #[test]
     fn other_names_are_not_ours() {
         for (from, to) in [
-            (".log", ".log.gz"),
+            (".log", ".log.zst"),
+            (".log", ".parquet"),
             (".log", ""),
             ("fe123456", "FE123456"),
             ("fe123456", "fe12345"),

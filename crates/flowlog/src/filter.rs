@@ -1,5 +1,6 @@
 //! Which records are wanted.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -76,6 +77,38 @@ impl Filter {
         self.since.is_none_or(|since| since <= end) && self.until.is_none_or(|until| end < until)
     }
 
+    /// The conditions that are set, each on its field; what they say of a range of values, to pass over what can't meet
+    /// them. A port's condition is on either side's, so it says nothing of one alone.
+    pub(crate) fn conditions(&self) -> Vec<(Field, Condition<'_>)> {
+        let mut conditions = Vec::new();
+        if self.since.is_some() || self.until.is_some() {
+            let range = Condition::Between(self.since.unwrap_or(0), self.until.unwrap_or(u64::MAX));
+            conditions.push((Field::End, range));
+        }
+        let words = [
+            (Field::InterfaceId, self.eni.map(|eni| eni.to_string().into())),
+            (Field::TaskName, self.task.as_ref().map(|task| task.as_str().into())),
+            (Field::TrafficClass, self.class.map(|class| class.as_str().into())),
+            (Field::Action, self.action.map(|action| action.as_str().into())),
+            (Field::DropReason, self.reason.map(|reason| reason.as_str().into())),
+            (Field::FlowDirection, self.direction.map(|direction| direction.as_str().into())),
+        ];
+        conditions
+            .extend(words.into_iter().filter_map(|(field, word)| Some((field, Condition::Equal(word?)))));
+        if let Some(protocol) = self.protocol.map(u64::from) {
+            conditions.push((Field::Protocol, Condition::Between(protocol, protocol + 1)));
+        }
+        let others = [
+            (Field::SrcAddr, self.src.is_some()),
+            (Field::DstAddr, self.dst.is_some()),
+            (Field::SrcPort, self.port.is_some()),
+            (Field::DstPort, self.port.is_some()),
+        ];
+        conditions
+            .extend(others.into_iter().filter(|(_, set)| *set).map(|(field, _)| (field, Condition::Other)));
+        conditions
+    }
+
     /// Refuses a format that lacks a field which a condition is on: the error names the field and the option.
     pub fn check(&self, format: &Format) -> Result<(), FlowLogError> {
         let needs = [
@@ -98,6 +131,17 @@ impl Filter {
             None => Ok(()),
         }
     }
+}
+
+/// What a condition says of a field's values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Condition<'a> {
+    /// A number from the first until before the second.
+    Between(u64, u64),
+    /// This word.
+    Equal(Cow<'a, str>),
+    /// Something that a range of values does not tell.
+    Other,
 }
 
 fn wanted(condition: Option<Value<'_>>, record: &impl Fields, field: Field) -> bool {

@@ -80,9 +80,22 @@ impl LineParser {
             LineError::Values { expected, found } if expected != found => {
                 LineError::Values { expected, found }
             }
-            _ => LineError::Value { field, value: value.chars().take(SHOWN_CHARACTERS).collect(), expected },
+            _ => LineError::Value { field, value: shown(value), expected },
         }
     }
+}
+
+/// A record of this one field, if the text is of the field's form.
+pub(crate) fn check_value(field: Field, text: &str) -> Result<ParsedRecord, LineError> {
+    let mut record = ParsedRecord::default();
+    match Recent::default().set(&mut record, field, text) {
+        Ok(()) => Ok(record),
+        Err(expected) => Err(LineError::Value { field, value: shown(text), expected }),
+    }
+}
+
+fn shown(value: &str) -> String {
+    value.chars().take(SHOWN_CHARACTERS).collect()
 }
 
 /// What a value should have been, with its article.
@@ -313,7 +326,8 @@ mod tests {
                     let expected = record.value(*field).filter(|_| format.contains(*field));
                     prop_assert_eq!(parsed.value(*field), expected, "{}", field);
                 }
-                prop_assert_eq!(line(&format, &parsed), text);
+                prop_assert_eq!(&line(&format, &parsed), &text);
+                prop_assert_eq!(&line(&format, &ParsedRecord::from(&record)), &text);
             }
         }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use enid_model::{EniId, SubnetId, TrafficClass, VpcId};
 
 use crate::field::Field;
-use crate::record::{Action, Direction, DropReason, IpType, LogStatus};
+use crate::record::{Action, Direction, DropReason, FlowRecord, IpType, LogStatus};
 use crate::value::{Fields, Value, serialize_fields};
 
 /// A record read back: the fields that its file holds. A field is absent where the file does not hold it, or
@@ -49,6 +49,61 @@ pub struct ParsedRecord {
     pub next_hop_vpc_id: Option<VpcId>,
     /// Fields of text that few records have.
     pub others: Vec<(Field, Arc<str>)>,
+}
+
+impl From<&FlowRecord> for ParsedRecord {
+    /// As if it had been written in the complete format and read back.
+    fn from(record: &FlowRecord) -> Self {
+        let interface = &record.interface;
+        let mut parsed = Self {
+            account_id: Some(interface.account_id.as_str().into()),
+            interface_id: Some(interface.eni),
+            start: Some(record.start),
+            end: Some(record.end),
+            log_status: Some(record.log_status()),
+            vpc_id: Some(interface.vpc),
+            subnet_id: Some(interface.subnet),
+            region: Some(interface.region.as_str().into()),
+            az_id: Some(interface.zone.as_str().into()),
+            task_name: interface.task.as_ref().map(|task| task.as_str().into()),
+            packets_dropped: record.loss().map(|loss| loss.packets),
+            bytes_dropped: record.loss().map(|loss| loss.bytes),
+            records_dropped: record.loss().map(|loss| loss.records),
+            next_hop_interface_id: record.next_hop.as_ref().map(|next_hop| next_hop.eni),
+            next_hop_subnet_id: record.next_hop.as_ref().map(|next_hop| next_hop.subnet),
+            next_hop_vpc_id: record.next_hop.as_ref().map(|next_hop| next_hop.vpc),
+            ..Self::default()
+        };
+        if let Some(traffic) = record.traffic() {
+            parsed = Self {
+                srcaddr: Some(traffic.src),
+                dstaddr: Some(traffic.dst),
+                srcport: Some(traffic.src_port),
+                dstport: Some(traffic.dst_port),
+                protocol: Some(traffic.protocol),
+                packets: Some(traffic.packets),
+                bytes: Some(traffic.bytes),
+                action: Some(traffic.action()),
+                tcp_flags: Some(traffic.tcp_flags),
+                ip_type: Some(IpType::of(traffic.src)),
+                pkt_srcaddr: Some(traffic.src),
+                pkt_dstaddr: Some(traffic.dst),
+                flow_direction: Some(traffic.direction),
+                traffic_path: traffic.traffic_path,
+                traffic_class: Some(traffic.class),
+                drop_reason: traffic.drop_reason,
+                ..parsed
+            };
+        }
+        for field in Field::ALL {
+            if parsed.value(*field).is_none()
+                && let Some(Value::Text(text)) = record.value(*field)
+            {
+                parsed.others.push((*field, text.into()));
+            }
+        }
+        parsed
+    }
 }
 
 impl Fields for ParsedRecord {

@@ -62,7 +62,7 @@ pub struct FlowRecord {
 }
 
 /// What is in no record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Loss {
     /// Packets on the wire.
     pub packets: u64,

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::FlowLogError;
-use crate::file_name::FileName;
+use crate::file_name::{FileKind, FileName};
 
 /// What was cut off from the files of a directory when it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,7 +22,8 @@ pub(crate) fn flow_log_files(directory: &Path) -> Result<Vec<(FileName, PathBuf)
     let mut files = Vec::new();
     for entry in directory.read_dir().map_err(list())? {
         let entry = entry.map_err(list())?;
-        if let Some(name) = entry.file_name().to_str().and_then(FileName::parse) {
+        let name = entry.file_name().to_str().and_then(FileName::parse);
+        if let Some(name) = name.filter(|name| name.kind() == FileKind::Text) {
             files.push((name, entry.path()));
         }
     }

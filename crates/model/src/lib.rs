@@ -41,7 +41,8 @@ pub use mtu::Mtu;
 pub use name::{Name, TaskName};
 pub use network::{Subnet, Uplink, Vpc};
 pub use network_file::{
-    NetworkFileError, NetworkSpec, PrefixListSpec, Problem, SecurityGroupSpec, SubnetSpec, VpcSpec,
+    FlowLogSpec, NetworkFileError, NetworkSpec, PrefixListSpec, Problem, SecurityGroupSpec, SubnetSpec,
+    VpcSpec, Written,
 };
 pub use networks::{
     Action, ApplyError, Change, ListUpdate, LookupError, Networks, Object, Refusal, RemoveError,

@@ -133,7 +133,23 @@ fn parse(text: &str) -> Result<RuleSpec, String> {
     } else {
         icmp = Some(IcmpSelector::parse(protocol, selector).map_err(with_form)?);
     }
-    Ok(RuleSpec { protocol, ports, icmp, peer: parse_peer(peer)? })
+    let peer = parse_peer(peer)?;
+    if let PeerSpec::Cidr(cidr) = peer
+        && let Some(reason) = never_matches(protocol, cidr)
+    {
+        return Err(reason);
+    }
+    Ok(RuleSpec { protocol, ports, icmp, peer })
+}
+
+/// Why no packet is of this protocol and from or to this block, if none is.
+pub(crate) fn never_matches(protocol: Protocol, cidr: Cidr) -> Option<String> {
+    let (other, family) = match (protocol, cidr) {
+        (Protocol::ICMP, Cidr::Ipv6(_)) => (Protocol::ICMPV6, "IPv6"),
+        (Protocol::ICMPV6, Cidr::Ipv4(_)) => (Protocol::ICMP, "IPv4"),
+        _ => return None,
+    };
+    Some(format!("no {protocol} has an address of `{cidr}`: of {family} it is {other}"))
 }
 
 const NEITHER: &str = "only rules for tcp and udp have ports, only those for icmp and icmpv6 have types";
@@ -243,6 +259,8 @@ mod tests {
                 "`10.0.0.1/8` is not an IPv4 CIDR: bits are set after the prefix; 10.0.0.0/8 is the block"
                     .to_owned(),
             ),
+            ("icmp:8/0:::/0", "no icmp has an address of `::/0`: of IPv6 it is icmpv6".to_owned()),
+            ("58:all:10.0.0.0/8", "no icmpv6 has an address of `10.0.0.0/8`: of IPv4 it is icmp".to_owned()),
             ("all:sg=", "`` is not a name: expected 1 to 63 characters".to_owned()),
             ("all:", "`` is not a peer: expected a CIDR, `sg=GROUP` or `pl=LIST`".to_owned()),
         ] {

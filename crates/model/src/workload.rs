@@ -66,6 +66,36 @@ pub struct EcsTask {
     pub second_container_id: Option<Identifier>,
 }
 
+impl EcsTask {
+    /// Its fields by the names that they have in records, without `ecs-`.
+    pub const fn fields(&self) -> [(&'static str, &Option<Identifier>); 8] {
+        [
+            ("cluster-arn", &self.cluster_arn),
+            ("cluster-name", &self.cluster_name),
+            ("service-name", &self.service_name),
+            ("task-definition-arn", &self.task_definition_arn),
+            ("task-arn", &self.task_arn),
+            ("task-id", &self.task_id),
+            ("container-id", &self.container_id),
+            ("second-container-id", &self.second_container_id),
+        ]
+    }
+
+    /// As [`Self::fields`], to be changed.
+    pub const fn fields_mut(&mut self) -> [(&'static str, &mut Option<Identifier>); 8] {
+        [
+            ("cluster-arn", &mut self.cluster_arn),
+            ("cluster-name", &mut self.cluster_name),
+            ("service-name", &mut self.service_name),
+            ("task-definition-arn", &mut self.task_definition_arn),
+            ("task-arn", &mut self.task_arn),
+            ("task-id", &mut self.task_id),
+            ("container-id", &mut self.container_id),
+            ("second-container-id", &mut self.second_container_id),
+        ]
+    }
+}
+
 /// The tags of an ENI: at most 50; keys of 1 to 128 characters, values of up to 256, as resources in a VPC have them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]

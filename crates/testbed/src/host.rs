@@ -45,8 +45,6 @@ pub struct HostOptions {
     pub daemon: DaemonKind,
     /// The aggregation interval.
     pub interval_seconds: u64,
-    /// The format of flow logs; the daemon's default where absent.
-    pub format: Option<String>,
     /// The most flow entries.
     pub flow_capacity: u32,
     /// The most refused flows that are told apart.
@@ -72,7 +70,6 @@ impl Default for HostOptions {
         Self {
             daemon: DaemonKind::Thread,
             interval_seconds: 600,
-            format: None,
             flow_capacity: 4096,
             refusal_capacity: 4096,
             flows_per_eni: None,
@@ -96,7 +93,6 @@ fn forwarding_of(mode: &str) -> ForwardingMode {
 
 impl HostOptions {
     fn config(&self, directory: &HostDirectory) -> String {
-        let format = self.format.as_ref().map(|format| format!("format = '{format}'\n"));
         let flows_per_eni = self.flows_per_eni.map(|limit| format!("flows_per_eni = {limit}\n"));
         let forwarding = match self.forwarding {
             ForwardingMode::Auto => "auto",
@@ -105,11 +101,10 @@ impl HostOptions {
         };
         let gso_max_size = self.gso_max_size.map(|bytes| format!("gso_max_size = {bytes}\n"));
         format!(
-            "[flow_log]\naggregation_interval_seconds = {}\n{}[flow_table]\ncapacity = {}\nrefusal_capacity = {}\n{}\
+            "[flow_log]\naggregation_interval_seconds = {}\n[flow_table]\ncapacity = {}\nrefusal_capacity = {}\n{}\
              [forwarding]\nmode = '{forwarding}'\n[eni]\ncapacity = {}\n{}\
              [paths]\nnetns = '{}'\nbpf = '{}'\ncgroup = '{}'\n",
             self.interval_seconds,
-            format.unwrap_or_default(),
             self.flow_capacity,
             self.refusal_capacity,
             flows_per_eni.unwrap_or_default(),

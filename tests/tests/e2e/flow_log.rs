@@ -1,27 +1,12 @@
-//! Flow logs: their files, their formats, and records as they come.
+//! Records as they come.
 
-use std::fs;
-use std::path::PathBuf;
-
-use enid_api::v1::{FlowLog, FollowRequest, GetFlowLogRequest};
-use enid_flowlog::{FileName, Filter, LineParser, ParsedRecord, read};
+use enid_api::v1::{FollowRequest, GetSpoolRequest};
+use enid_flowlog::LineParser;
 use enid_testbed::traffic::{send_datagrams, udp};
 use enid_testbed::{DEADLINE, Host, HostOptions, wait_until};
 
 use crate::ledger::{flush, to_port};
 use crate::networks::{host, host_as, inside, ipv4};
-
-const HEADER: &str = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status";
-
-fn flow_log(host: &Host) -> FlowLog {
-    host.call(async |client| client.flows().get_flow_log(GetFlowLogRequest {}).await).unwrap()
-}
-
-/// The files of the flow log.
-fn files(host: &Host) -> Vec<PathBuf> {
-    let entries = fs::read_dir(flow_log(host).log_directory).unwrap();
-    entries.map(|entry| entry.unwrap().path()).collect()
-}
 
 /// Has two new tasks exchange 3 datagrams of 100 bytes over IPv4, to port 5001.
 fn exchange(host: &Host) -> (String, String) {
@@ -31,47 +16,11 @@ fn exchange(host: &Host) -> (String, String) {
 }
 
 #[test]
-fn the_default_is_version_2() {
-    let host = host();
-    let (a, _) = exchange(&host);
-    flush(&host);
-    let files = files(&host);
-    assert_eq!(files.len(), 1, "{files:?}");
-    let name = FileName::parse(files[0].file_name().unwrap().to_str().unwrap()).expect("a flow log's name");
-    assert_eq!((name.account().as_str(), name.region().as_str()), ("unknown", "local"));
-    let text = fs::read_to_string(&files[0]).unwrap();
-    let mut lines = text.lines();
-    assert_eq!(lines.next(), Some(HEADER));
-    let wanted = format!("2 unknown {a} 10.0.0.4 10.0.1.4 5000 5001 17 3 300 ");
-    let line = text.lines().find(|line| line.starts_with(&wanted)).unwrap_or_else(|| panic!("{text}"));
-    let rest: Vec<&str> = line[wanted.len()..].split(' ').collect();
-    let [start, end, "ACCEPT", "OK"] = rest[..] else { panic!("{line}") };
-    assert!(start.parse::<u64>().unwrap() <= end.parse::<u64>().unwrap());
-    assert!(lines.all(|line| line.split(' ').count() == 14), "{text}");
-    let records: Vec<ParsedRecord> =
-        read(&files[0], &Filter::default()).unwrap().collect::<Result<_, _>>().unwrap();
-    assert_eq!(records.len(), 2);
-}
-
-#[test]
-fn a_format_picks_fields() {
-    let format = "${task-name} ${traffic-class} ${flow-direction} ${srcaddr} ${bytes} ${tcp-flags}";
-    let host = host_as(&HostOptions { format: Some(format.to_owned()), ..Default::default() });
-    exchange(&host);
-    flush(&host);
-    assert_eq!(flow_log(&host).format, format);
-    let text = fs::read_to_string(&files(&host)[0]).unwrap();
-    let mut lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.remove(0), "task-name traffic-class flow-direction srcaddr bytes tcp-flags");
-    lines.sort_unstable();
-    assert_eq!(lines, ["a application egress 10.0.0.4 300 0", "b application ingress 10.0.0.4 300 0"]);
-}
-
-#[test]
 fn an_interval_ends_by_itself() {
     let host = host_as(&HostOptions { interval_seconds: 1, ..Default::default() });
     exchange(&host);
-    assert_eq!(flow_log(&host).aggregation_interval_seconds, 1);
+    let spool = host.call(async |client| client.flows().get_spool(GetSpoolRequest {}).await).unwrap();
+    assert_eq!(spool.aggregation_interval_seconds, 1);
     let written = || {
         let of = to_port(17, 5001);
         let records = crate::ledger::records(&host);

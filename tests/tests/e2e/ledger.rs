@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use enid_api::v1::{CountersRequest, DirectionAudit, DirectionCounters, EniCounters, PacketsAndBytes};
-use enid_flowlog::{Direction, Filter, ParsedRecord, read};
+use enid_flowlog::{Aggregator, Direction, ParsedRecord};
+use enid_spool::Reader;
 use enid_testbed::Host;
 
 /// Closes the interval.
@@ -12,11 +13,20 @@ pub(crate) fn flush(host: &Host) -> u64 {
     host.try_flush().unwrap_or_else(|error| panic!("flush: {error}"))
 }
 
-/// Every record that is on disk, as `enictl flows` reads them.
+/// Every record that is in the spool, as `enictl flows` reads it.
 #[track_caller]
 pub(crate) fn records(host: &Host) -> Vec<ParsedRecord> {
-    let records = read(&host.state_directory().join("records"), &Filter::default()).unwrap();
-    records.collect::<Result<_, _>>().unwrap()
+    let mut reader = Reader::open(&host.state_directory().join("spool"), 0).unwrap();
+    let mut records = Vec::new();
+    while let Some(mut batch) = reader.next_batch().unwrap() {
+        let mut flows = Aggregator::default();
+        while let Some(some) = batch.next_records().unwrap() {
+            flows.extend(some);
+        }
+        assert_eq!(batch.damage(), []);
+        records.extend(flows.finish().iter().map(ParsedRecord::from));
+    }
+    records
 }
 
 /// Packets and bytes of the records of a task in one direction that `of` picks.

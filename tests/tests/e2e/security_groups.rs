@@ -241,12 +241,12 @@ fn one_bad_rule_of_a_file_changes_nothing() {
             "`90-80` is not a port range: the range is upside down",
         ),
         (
-            r#"{ protocol = "icmp", icmp_type = 256, cidr = "::/0" }"#,
+            r#"{ protocol = "icmp", icmp_type = 256, cidr = "0.0.0.0/0" }"#,
             "icmp_type",
             "`256` is not an ICMP type",
         ),
         (
-            r#"{ protocol = "icmp", icmp_type = 3, icmp_code = 300, cidr = "::/0" }"#,
+            r#"{ protocol = "icmp", icmp_type = 3, icmp_code = 300, cidr = "0.0.0.0/0" }"#,
             "icmp_code",
             "`300` is not an ICMP code",
         ),
@@ -330,6 +330,15 @@ fn an_eni_has_five_groups_and_keeps_its_idle_timeouts() {
     let timeouts = IdleTimeouts { tcp_established: Some(350), udp: Some(30), udp_stream: Some(60) };
     assert_eq!(eni.idle_timeouts, Some(timeouts));
     assert_eq!(host.create_as(&request).unwrap(), task);
+    // The same, by their VPC; and no other VPC's.
+    let named = owned(&["red/g1", "g2", "red/g3", "red/g4", "g5"]);
+    assert_eq!(
+        host.create_as(&CreateTaskRequest { security_groups: named, ..request.clone() }).unwrap(),
+        task
+    );
+    let strange = CreateTaskRequest { security_groups: owned(&["blue/g1"]), ..new_task("strange", "red/a") };
+    let error = host.create_as(&strange).unwrap_err();
+    assert_eq!(error.message(), "security group `blue/g1`: it has to be of vpc red");
     host.restart_daemon();
     assert_eq!(host.tasks(), [task]);
     let default = host.create("default", "red/a").eni.unwrap().idle_timeouts;

@@ -56,27 +56,33 @@ impl Datapath {
     ) -> Result<bool, DatapathError> {
         let slot = self.own_slot(eni)?;
         let key = flow.key(eni, direction);
-        let mut keys = vec![(key, FlowValue::UNTRACKED_OWN), (key.reverse(), FlowValue::UNTRACKED_OWN)];
-        if let Some(peer) = peer {
-            // What the other one sends straight to this one is in an entry of the other's.
-            let sent = if direction == Direction::Egress { key.reverse() } else { key };
-            let sent = FlowKey { eni: peer.get(), direction: Direction::Egress as u8, ..sent };
-            keys.push((sent, FlowValue::UNTRACKED_TARGET));
+        let other = peer.map_or(0, EniNumber::get);
+        let is_own = |value: &FlowValue| value.peer == other && value.bits & FlowValue::UNTRACKED_OWN == 0;
+        if self.holds_alive(key, &slot, is_own)? || self.holds_alive(key.reverse(), &slot, is_own)? {
+            return Ok(true);
         }
-        for (key, untracked) in keys {
-            if self.holds_tracked(key, untracked, &slot)? {
-                return Ok(true);
-            }
+        if peer.is_none() {
+            return Ok(false);
         }
-        Ok(false)
+        // What the other one sends straight to this one is in an entry of the other's.
+        let sent = if direction == Direction::Egress { key.reverse() } else { key };
+        let sent = FlowKey { eni: other, direction: Direction::Egress as u8, ..sent };
+        self.holds_alive(sent, &slot, |value| {
+            value.target() == eni.get() && value.bits & FlowValue::UNTRACKED_TARGET == 0
+        })
     }
 
-    fn holds_tracked(&self, key: FlowKey, untracked: u8, slot: &EniSlot) -> Result<bool, DatapathError> {
+    fn holds_alive(
+        &self,
+        key: FlowKey,
+        slot: &EniSlot,
+        is_meant: impl Fn(&FlowValue) -> bool,
+    ) -> Result<bool, DatapathError> {
         let now = self.ticks.now()?;
         for generation in 0..2 {
             let Some(value) = self.flows.get(&FlowKey { generation, ..key })? else { continue };
             let idle = slot.idle.get(usize::from(value.phase)).copied().unwrap_or(0);
-            if value.keep != 0 && value.bits & untracked == 0 && !is_over(now, value.last(), idle) {
+            if value.keep != 0 && is_meant(&value) && !is_over(now, value.last(), idle) {
                 return Ok(true);
             }
         }

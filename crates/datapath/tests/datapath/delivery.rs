@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use enid_datapath::{Bucket, Direction, EniSettings, Forwarding, Reason};
 
-use crate::frame::{ACK, tcp, udp};
+use crate::frame::{ACK, SYN, tcp, udp};
 use crate::host::{command, in_host};
 use crate::policy;
 use crate::run::{Gso, Verdict};
@@ -117,6 +117,88 @@ fn who_takes_over_an_address_is_judged_by_its_own_rules() {
                 assert_eq!(vpc.carry(&client, &heir, &ask(1, to)), [client.sent(), heir.got()]);
             }
             let answer = heir.packet(client.address_like(to), 17, &udp(53, 1, 0));
+            assert_eq!(vpc.carry(&heir, &client, &answer), [heir.sent(), client.got()]);
+        }
+    });
+}
+
+/// Connections are of the ENI that had them, not of its address: the next one to have that begins anew.
+#[test]
+fn who_takes_over_an_address_inherits_no_connection() {
+    both_ways(|way| {
+        let vpc = Vpc::new(way);
+        let (out, into) = (policy::group(&vpc.datapath, &[], ALL), policy::group(&vpc.datapath, ALL, &[]));
+        let (client, server) = (vpc.add(1, &[out]), vpc.add(2, &[into]));
+        let both = server.addresses();
+        let ask = |nic: &Nic, to, port| vpc.carry(nic, &server, &nic.packet(to, 17, &udp(port, 53, 0)));
+        let segment = |nic: &Nic, to, flags| nic.packet(to, 6, &tcp(1, 443, flags, 0));
+        let answer = |nic: &Nic, to: IpAddr| {
+            let frame = server.packet(nic.address_like(to), 17, &udp(53, 1, 0));
+            vpc.carry(&server, nic, &frame)
+        };
+        let asked = |nic: &Nic| [nic.sent(), server.got()];
+        for to in both {
+            // One that is answered, and one that is not.
+            assert_eq!(ask(&client, to, 1), asked(&client));
+            assert_eq!(answer(&client, to), [server.sent(), client.got()]);
+            assert_eq!(ask(&client, to, 1), asked(&client));
+            assert_eq!(ask(&client, to, 2), asked(&client));
+            assert_eq!(vpc.carry(&client, &server, &segment(&client, to, SYN)), asked(&client));
+        }
+        policy::change(&vpc.datapath, into, &[], &[]);
+        for to in both {
+            assert_eq!(ask(&client, to, 1), asked(&client), "its own go on");
+        }
+
+        vpc.datapath.close_eni(client.number).unwrap();
+        command(&format!("ip link delete eni{}", client.number));
+        let heir = Nic { ipv4: client.ipv4, ipv6: client.ipv6, ..Nic::nth(3) };
+        vpc.join(&heir, &heir.settings(&[out]));
+        for to in both {
+            let refused = [heir.sent(), server.kept_out(Reason::NoRule)];
+            for port in [1, 2, 3] {
+                assert_eq!(ask(&heir, to, port), refused, "{port}");
+            }
+            for flags in [SYN, ACK] {
+                assert_eq!(vpc.carry(&heir, &server, &segment(&heir, to, flags)), refused);
+            }
+            assert_eq!(answer(&heir, to), [server.kept_in(Reason::NoRule)]);
+        }
+        // What it is allowed to begin, it has answered.
+        policy::change(&vpc.datapath, into, ALL, &[]);
+        for to in both {
+            for _ in 0..3 {
+                assert_eq!(ask(&heir, to, 1), asked(&heir));
+                assert_eq!(answer(&heir, to), [server.sent(), heir.got()]);
+            }
+        }
+    });
+}
+
+/// Nor does an answer to the ENI that had the address before find its way to who asked that one.
+#[test]
+fn who_takes_over_an_address_answers_for_itself() {
+    both_ways(|way| {
+        let (vpc, client, server) = pair(way, |settings| settings);
+        for to in server.addresses() {
+            for port in [1, 2] {
+                let frame = client.packet(to, 17, &udp(port, 53, 0));
+                assert_eq!(vpc.carry(&client, &server, &frame), [client.sent(), server.got()]);
+            }
+        }
+        vpc.datapath.close_eni(server.number).unwrap();
+        command(&format!("ip link delete eni{}", server.number));
+        let heir = Nic { ipv4: server.ipv4, ipv6: server.ipv6, ..Nic::nth(3) };
+        let all = policy::group(&vpc.datapath, ALL, ALL);
+        vpc.join(&heir, &heir.settings(&[all]));
+        for to in heir.addresses() {
+            let answer = heir.packet(client.address_like(to), 17, &udp(53, 1, 0));
+            let refused = [heir.sent(), client.kept_out(Reason::NoRule)];
+            assert_eq!(vpc.carry(&heir, &client, &answer), refused);
+            // Asked, it may.
+            let frame = client.packet(to, 17, &udp(2, 53, 0));
+            assert_eq!(vpc.carry(&client, &heir, &frame), [client.sent(), heir.got()]);
+            let answer = heir.packet(client.address_like(to), 17, &udp(53, 2, 0));
             assert_eq!(vpc.carry(&heir, &client, &answer), [heir.sent(), client.got()]);
         }
     });

@@ -55,7 +55,7 @@ impl Expected {
                 packet.tuple.ports = self.ports.get(&key).copied().unwrap_or_default();
             }
         }
-        if is_egress && let Some(reason) = refusal(&packet) {
+        if is_egress && let Some(reason) = refusal(frame, &packet) {
             return Place::Refused(packet.tuple, reason);
         }
         Place::Flow(packet.tuple, packet.flags)
@@ -85,7 +85,7 @@ fn is_own(address: IpAddr) -> bool {
 }
 
 /// Why what a task sends from its own address goes nowhere, if it doesn't.
-fn refusal(packet: &Packet) -> Option<Reason> {
+fn refusal(frame: &[u8], packet: &Packet) -> Option<Reason> {
     let Tuple { source, destination, protocol, ports, .. } = packet.tuple;
     let server = if source.is_ipv4() { (67, 68) } else { (547, 546) };
     if protocol == 17 && ports == server {
@@ -95,7 +95,7 @@ fn refusal(packet: &Packet) -> Option<Reason> {
         IpAddr::V4(address) => address.octets()[0] < 224,
         IpAddr::V6(address) => !address.is_multicast(),
     };
-    if !is_beyond {
+    if !is_beyond || frame[..6] != frame::ethernet(0, &[])[..6] {
         return Some(Reason::NoRoute);
     }
     let echo = if source.is_ipv4() { 8 } else { 128 };

@@ -19,6 +19,9 @@ pub(crate) const ACK: u8 = 16;
 /// The MAC that frames are from.
 pub(crate) const MAC: &str = "02:00:00:00:00:02";
 
+/// The MAC that frames are to: the router's.
+pub(crate) const ROUTER_MAC: &str = "02:00:00:00:00:01";
+
 /// An Ethernet frame from [`MAC`] to the router.
 pub(crate) fn ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
@@ -30,6 +33,12 @@ pub(crate) fn ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
 /// The same frame from another MAC.
 pub(crate) fn from_mac(mut frame: Vec<u8>, mac: [u8; 6]) -> Vec<u8> {
     frame[6..12].copy_from_slice(&mac);
+    frame
+}
+
+/// The same frame to another MAC.
+pub(crate) fn to_mac(mut frame: Vec<u8>, mac: [u8; 6]) -> Vec<u8> {
+    frame[..6].copy_from_slice(&mac);
     frame
 }
 

@@ -88,7 +88,10 @@ pub(crate) fn forward() {
 
 /// Makes a device whose index is an ENI's number, as test runs look it up.
 pub(crate) fn device(number: EniNumber) {
-    command(&format!("ip link add index {number} name eni{number} type veth peer name eth{number}"));
+    let mac = frame::ROUTER_MAC;
+    command(&format!(
+        "ip link add index {number} name eni{number} address {mac} type veth peer name eth{number}"
+    ));
     command(&format!("ip link set eth{number} up"));
     command(&format!("ip link set eni{number} up"));
 }

@@ -175,13 +175,13 @@ fn a_third_enis_errors_are_judged_by_its_own_rules() {
             let to = client.address_like(address);
             let complaint = third.packet(to, protocol, &error(unreachable, 1, &question));
             assert_eq!(vpc.carry(&third, client, &complaint), [third.kept_in(Reason::NoRule)]);
-            // Where it may send, it is as any router on the way: the client's rules don't matter.
+            // Where it may send, the client knows that it is not on the way of that flow.
             let out = policy::group(&vpc.datapath, &[], &["icmp:all:0.0.0.0/0", "icmpv6:all:::/0"]);
             vpc.datapath.open_eni(&third.settings(&[out])).unwrap();
-            assert_eq!(vpc.carry(&third, client, &complaint), [third.sent(), client.got()]);
+            let refused = [third.sent(), client.kept_out(Reason::NoRule)];
+            assert_eq!(vpc.carry(&third, client, &complaint), refused);
             let strange = client.packet(address, 17, &udp(4001, 53, 0));
             let complaint = third.packet(to, protocol, &error(unreachable, 1, &strange));
-            let refused = [third.sent(), client.kept_out(Reason::NoRule)];
             assert_eq!(vpc.carry(&third, client, &complaint), refused);
             vpc.datapath.open_eni(&third.settings(&[])).unwrap();
         }
@@ -212,32 +212,65 @@ fn errors_from_outside_pass_with_their_flow() {
     });
 }
 
-/// Without them nothing that is too big for the way would ever arrive: no rule stops them.
+/// Without them nothing that is too big for the way would ever arrive: no rule stops what comes from a router on it.
 #[test]
-fn packet_too_big_always_arrives() {
+fn packet_too_big_always_arrives_from_outside() {
     both_ways(|way| {
         let vpc = Vpc::new(way);
-        let (nic, other) = (vpc.add(1, &[]), vpc.add(2, &[]));
-        let out = policy::group(&vpc.datapath, &[], &["icmp:all:0.0.0.0/0", "icmpv6:all:::/0"]);
-        vpc.datapath.open_eni(&other.settings(&[out])).unwrap();
+        let nic = vpc.add(1, &[]);
         for remote in remotes() {
-            let Icmp { protocol, unreachable, too_big, .. } = of(remote);
+            let Icmp { unreachable, too_big, .. } = of(remote);
             let own = nic.packet(remote, 6, &tcp(4000, 443, ACK, 1000));
             let others = packet(remote, nic.address_like(remote), 6, &tcp(443, 4000, ACK, 1000));
+            let told = error(too_big.0, too_big.1, &own);
             let seen = |message: &[u8]| vpc.arrive(&nic, &from_router(&nic, remote, message)).seen;
             let refused = [nic.kept_out(Reason::NoRule)];
             // About a packet of which nothing is known here any more.
-            assert_eq!(seen(&error(too_big.0, too_big.1, &own)), [nic.got()]);
+            assert_eq!(seen(&told), [nic.got()]);
+            assert_eq!(vpc.tell(&nic, &from_router(&nic, remote, &told)).seen, [nic.got()]);
             assert_eq!(seen(&error(too_big.0, too_big.1, &others)), refused, "not its own packet");
             assert_eq!(seen(&error(unreachable, 1, &own)), refused, "another error");
-            // Also where it comes from a router that is a task.
-            let to = nic.address_like(remote);
-            let frame = other.packet(to, protocol, &error(too_big.0, too_big.1, &own));
-            assert_eq!(vpc.carry(&other, &nic, &frame), [other.sent(), nic.got()]);
-            let frame = other.packet(to, protocol, &error(too_big.0, too_big.1, &others));
-            assert_eq!(vpc.carry(&other, &nic, &frame), [other.sent(), nic.kept_out(Reason::NoRule)]);
         }
     });
+}
+
+/// A task that says so must have got the packet: else it would get anything to anybody, and cut anybody's path MTU.
+#[test]
+fn packet_too_big_from_a_task_is_as_any_error() {
+    both_ways(|way| {
+        let talk = Udp::new(way);
+        let Udp { vpc, client, server } = &talk;
+        let icmp = &["icmp:all:0.0.0.0/0", "icmpv6:all:::/0"];
+        let liar = vpc.add(3, &[policy::group(&vpc.datapath, &[], icmp)]);
+        for address in server.addresses() {
+            let Icmp { protocol, too_big, .. } = of(address);
+            let to = client.address_like(address);
+            let question = talk.question(address, 4000);
+            let from_liar = || {
+                let about_liar = client.packet(liar.address_like(address), 17, &udp(4000, 53, 600));
+                let about_outside = client.packet(of_family(remotes(), address), 17, &udp(4000, 53, 600));
+                for about in [&question, &about_liar, &about_outside] {
+                    let frame = liar.packet(to, protocol, &error(too_big.0, too_big.1, about));
+                    let refused = [liar.sent(), client.kept_out(Reason::NoRule)];
+                    assert_eq!(vpc.carry(&liar, client, &frame), refused);
+                }
+            };
+            let from_server = || {
+                let frame = server.packet(to, protocol, &error(too_big.0, too_big.1, &question));
+                vpc.carry(server, client, &frame)
+            };
+            from_liar();
+            assert_eq!(from_server(), [server.kept_in(Reason::NoRule)], "nobody has asked");
+            assert_eq!(vpc.carry(client, server, &question), [client.sent(), server.got()]);
+            from_liar();
+            assert_eq!(from_server(), [server.sent(), client.got()]);
+        }
+    });
+}
+
+/// The address of the family of another.
+fn of_family(addresses: [IpAddr; 2], other: IpAddr) -> IpAddr {
+    addresses[usize::from(other.is_ipv6())]
 }
 
 /// What the VPC's router itself has to say, it says about a packet of the task's.

@@ -100,6 +100,27 @@ fn padding_after_the_packet_is_not_counted() {
 }
 
 #[test]
+fn other_options_pass() {
+    in_host(|| {
+        let fixture = Fixture::new();
+        // Router alert, record route, none, and what is after their end.
+        for options in [
+            [148, 4, 0, 0, 1, 1, 1, 1],
+            [7, 7, 4, 0, 0, 0, 0, 0],
+            [1, 1, 1, 1, 1, 1, 1, 1],
+            [0, 131, 7, 4, 10, 0, 0, 1],
+            [7, 8, 4, 0, 0, 0, 0, 0],
+        ] {
+            for direction in BOTH {
+                let ip = Ipv4 { options: options.to_vec(), ..Ipv4::default() };
+                let place = flow(direction, &ip, (1, 2), 0);
+                fixture.check(&Case::new(direction, ip.frame(&tcp(1, 2, ACK, 0)), place, 48));
+            }
+        }
+    });
+}
+
+#[test]
 fn whatever_is_wrong_is_malformed() {
     in_host(|| {
         let fixture = Fixture::new();
@@ -117,6 +138,20 @@ fn whatever_is_wrong_is_malformed() {
         frames.push(changed(0, 0x4f)); // of 60 bytes: the TCP header does not fit
         frames.push(changed(32, 0x40)); // TCP: a header of 16 bytes
         frames.push(changed(32, 0xf0)); // of 60 bytes, 40 are there
+        frames.push(changed(8, 0)); // no router passes on what has no time to live
+        // Options that do not fit, or say which way to go.
+        for options in [
+            [131, 7, 4, 10, 0, 0, 1, 0],
+            [137, 7, 4, 10, 0, 0, 1, 0],
+            [1, 131, 7, 4, 10, 0, 0, 1],
+            [148, 4, 0, 0, 131, 3, 4, 0],
+            [148, 1, 0, 0, 0, 0, 0, 0],
+            [148, 9, 0, 0, 0, 0, 0, 0],
+            [1, 1, 1, 1, 1, 1, 1, 148],
+        ] {
+            let ip = Ipv4 { options: options.to_vec(), ..Ipv4::default() };
+            frames.push(ip.frame(&tcp(1, 2, SYN, 20)));
+        }
         for total_length in [0, 19, 39, 61, 0xffff] {
             let ip = Ipv4 { total_length: Some(total_length), ..Ipv4::default() };
             frames.push(ip.frame(&tcp(1, 2, SYN, 20)));

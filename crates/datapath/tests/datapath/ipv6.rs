@@ -137,6 +137,9 @@ fn whatever_is_wrong_is_malformed() {
             frame[ETHERNET] = version;
             frames.push(frame);
         }
+        let mut spent = good.clone();
+        spent[ETHERNET + 7] = 0;
+        frames.push(spent);
         // Cut anywhere. (A test run wants a whole IP header: see `wire` for less.)
         for length in ETHERNET + 40..good.len() {
             frames.push(good[..length].to_vec());

@@ -54,6 +54,32 @@ fn pins_of_another_shape_are_refused() {
     });
 }
 
+/// As a daemon of another time may have left them: what is in them is nothing that this one could read.
+#[test]
+fn pins_with_values_of_another_size_are_refused() {
+    for (name, found, expected) in [("FLOWS", 80_u32, 88), ("FLOW_COUNTS", 16, 24), ("FLOWS_DELETED", 8, 16)]
+    {
+        in_host(move || {
+            let directory = format!("{BPF}/enid");
+            std::fs::create_dir(&directory).unwrap();
+            let shape = match name {
+                "FLOWS" => "type hash key 44 entries 1024 flags 1",
+                _ => "type array key 4 entries 16",
+            };
+            let pin = format!("{directory}/{name}");
+            crate::host::command(&format!("bpftool map create {pin} {shape} value {found} name {name}"));
+            let error = Datapath::load(&config(1024)).unwrap_err();
+            let DatapathError::Incompatible { what, found: was, expected: wanted, path } = &error else {
+                panic!("{error}");
+            };
+            assert_eq!((*what, *was, *wanted), ("value size", found, expected), "{error}");
+            assert_eq!(path, Path::new(&pin));
+            Datapath::unpin(Path::new(&directory)).unwrap();
+            drop(load(1024));
+        });
+    }
+}
+
 #[test]
 fn bad_configurations_are_refused() {
     in_host(|| {

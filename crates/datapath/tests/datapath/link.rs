@@ -68,8 +68,6 @@ pub(crate) const OUTSIDE: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 pub(crate) const NOBODY: [&str; 2] = ["192.0.2.99", "2001:db8::99"];
 const UPLINKS: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
 const GATEWAYS: [&str; 2] = ["10.0.0.254", "fd00:1::fe"];
-/// The MAC that frames are to.
-const ROUTER_MAC: &str = "02:00:00:00:00:01";
 
 /// Has later links of this namespace say nothing by themselves.
 fn quiet() {
@@ -116,10 +114,10 @@ impl Wire {
         self.datapath.open_eni(&settings).unwrap();
         let namespace = Namespace::new();
         namespace.run(quiet);
-        let (number, mac) = (nic.number, settings.mac);
+        let (number, mac, router) = (nic.number, settings.mac, crate::frame::ROUTER_MAC);
         // As the daemon makes it: both ends at once, and the programs there before it is up.
         command(&format!(
-            "ip link add index {number} name eni{number} mtu {mtu} address {ROUTER_MAC} type veth \
+            "ip link add index {number} name eni{number} mtu {mtu} address {router} type veth \
              peer name eth0 mtu {mtu} address {mac} netns {}",
             namespace.thread
         ));

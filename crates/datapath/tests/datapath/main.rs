@@ -31,6 +31,7 @@ mod routes;
 mod rules;
 mod run;
 mod segments;
+mod settled;
 mod spoofing;
 mod table;
 mod tcp;

@@ -124,14 +124,15 @@ fn ipv4(present: &[u8]) -> Option<Internet> {
     let identification = u32::try_from(rest.number(2)?).ok()?;
     let fragment = rest.number(2)?;
     let (offset, more) = (fragment % (1 << 13), fragment >> 13 & 1 == 1);
-    rest.take(1)?;
+    let time_to_live = rest.octet()?;
     let protocol = rest.octet()?;
     rest.take(2)?;
     let source = Ipv4Addr::from(<[u8; 4]>::try_from(rest.take(4)?).ok()?);
     let destination = Ipv4Addr::from(<[u8; 4]>::try_from(rest.take(4)?).ok()?);
     let words = usize::from(first % 16);
     let payload = present.get(..length)?.get(words * 4..)?;
-    (first / 16 == 4 && words >= 5).then(|| Internet {
+    let passes = time_to_live != 0 && options_pass(present.get(20..words * 4)?);
+    (first / 16 == 4 && words >= 5 && passes).then(|| Internet {
         source: source.into(),
         destination: destination.into(),
         protocol,
@@ -141,18 +142,33 @@ fn ipv4(present: &[u8]) -> Option<Internet> {
     })
 }
 
+/// Whether the options of an IPv4 header fit, and none is a source route (RFC 791).
+fn options_pass(mut options: &[u8]) -> bool {
+    loop {
+        match options {
+            [] | [0, ..] => return true,
+            [1, rest @ ..] => options = rest,
+            [131 | 137, ..] | [_] => return false,
+            [_, length, ..] => match options.get(usize::from(*length)..) {
+                Some(rest) if *length >= 2 => options = rest,
+                _ => return false,
+            },
+        }
+    }
+}
+
 fn ipv6(present: &[u8]) -> Option<Internet> {
     let mut rest = Rest(present);
     let version = rest.octet()? / 16;
     rest.take(3)?;
     let stated = rest.number(2)?;
     let mut next = rest.octet()?;
-    rest.take(1)?;
+    let hop_limit = rest.octet()?;
     let source = Ipv6Addr::from(<[u8; 16]>::try_from(rest.take(16)?).ok()?);
     let destination = Ipv6Addr::from(<[u8; 16]>::try_from(rest.take(16)?).ok()?);
     // A jumbogram states its length in an option of the first header (RFC 2675).
     let jumbo = stated == 0 && next == 0;
-    if version != 6 || jumbo && rest.0.get(2) != Some(&0xc2) {
+    if version != 6 || hop_limit == 0 || jumbo && rest.0.get(2) != Some(&0xc2) {
         return None;
     }
     let stated = if jumbo { rest.0.len() } else { stated };

@@ -142,7 +142,7 @@ fn flows_without_room_are_policed_and_skipped() {
             vpc.carry(&server, &client, &frame)
         };
         let (asked, answered) = ([client.sent(), server.got()], [server.sent(), client.got()]);
-        // By the kernel's way the answers take an entry of the client's, too.
+        // By the kernel's way what the server gets takes an entry of the client's, too.
         let room = if way == Forwarding::Direct { 2 } else { 1 };
         for port in 1..=room {
             assert_eq!(ask(port, SYN), asked);
@@ -150,25 +150,17 @@ fn flows_without_room_are_policed_and_skipped() {
             assert_eq!(ask(port, ACK), asked);
         }
         assert_eq!(vpc.datapath.flow_entries(client.number).unwrap(), 2);
-        let skipped = match way {
-            Forwarding::Direct => [
-                client.bucket(Direction::Egress, Bucket::Skipped),
-                server.bucket(Direction::Ingress, Bucket::Skipped),
-            ],
-            Forwarding::Kernel => [client.bucket(Direction::Egress, Bucket::Skipped), server.got()],
-        };
+        let skipped = [
+            client.bucket(Direction::Egress, Bucket::Skipped),
+            server.bucket(Direction::Ingress, Bucket::Skipped),
+        ];
         assert_eq!(ask(9, SYN), skipped);
         assert_eq!(ask(9, SYN), skipped);
         // It is still policed.
         let frame = client.packet(server.ipv4.into(), 6, &tcp(9, 80, SYN, 0));
         assert_eq!(vpc.carry(&client, &server, &frame), [client.kept_in(Reason::NoRule)]);
-        // Its answer is that of no known flow.
-        let unknown = match way {
-            // The server's own part was skipped with the client's, by the client's limit.
-            Forwarding::Direct => vec![server.kept_in(Reason::TableFull)],
-            Forwarding::Kernel => vec![server.sent(), client.kept_out(Reason::TableFull)],
-        };
-        assert_eq!(answer(9, SYN | ACK), unknown);
+        // Its answer is that of no known flow: the server's own part was skipped with the client's, by the client's limit.
+        assert_eq!(answer(9, SYN | ACK), [server.kept_in(Reason::TableFull)]);
         // Those that have an entry go on, and another ENI has a limit of its own.
         assert_eq!(ask(1, ACK), asked);
         assert_eq!(answer(1, ACK), answered);
@@ -176,11 +168,48 @@ fn flows_without_room_are_policed_and_skipped() {
 
         // Where some are deleted, there is room again.
         let own = entries(|each| vpc.datapath.read_flows(each).unwrap());
-        own.into_iter().filter(|entry| entry.eni == client.number).for_each(|entry| vpc.delete(entry));
+        own.into_iter().for_each(|entry| vpc.delete(entry));
         assert_eq!(vpc.datapath.flow_entries(client.number).unwrap(), 0);
         let frame = client.packet(server.ipv4.into(), 6, &tcp(10, 443, SYN, 0));
         assert_eq!(vpc.carry(&client, &server, &frame), asked);
-        assert_eq!(vpc.datapath.flow_entries(client.number).unwrap(), 1);
+        assert_eq!(vpc.datapath.flow_entries(client.number).unwrap(), 2 / u64::from(room));
+    });
+}
+
+/// What a task sends takes no room of who gets it: others reach that one as before.
+#[test]
+fn a_flood_takes_the_share_of_its_sender() {
+    both_ways(|way| {
+        const SHARE: u32 = 8;
+        let vpc = Vpc::with(&DatapathConfig { forwarding: way, ..config(4096) });
+        let all = &["all:0.0.0.0/0"];
+        let (send, serve) = (policy::group(&vpc.datapath, &[], all), policy::group(&vpc.datapath, all, &[]));
+        let join = |n, group| {
+            let nic = Nic::nth(n);
+            vpc.join(&nic, &EniSettings { flow_limit: SHARE, ..nic.settings(&[group]) });
+            nic
+        };
+        let (client, server, flooder) = (join(1, send), join(2, serve), join(3, send));
+        for port in 1..50 {
+            let datagram = flooder.packet(server.ipv4.into(), 17, &udp(port, 53, 0));
+            vpc.carry(&flooder, &server, &datagram);
+        }
+        let entries = |nic: &Nic| vpc.datapath.flow_entries(nic.number).unwrap();
+        assert_eq!((entries(&flooder), entries(&server)), (SHARE.into(), 0));
+        for port in 1..4 {
+            let ask = |flags| {
+                let frame = client.packet(server.ipv4.into(), 6, &tcp(port, 443, flags, 0));
+                assert_eq!(vpc.carry(&client, &server, &frame), [client.sent(), server.got()]);
+            };
+            ask(SYN);
+            let frame = server.packet(client.ipv4.into(), 6, &tcp(443, port, SYN | ACK, 0));
+            assert_eq!(vpc.carry(&server, &client, &frame), [server.sent(), client.got()]);
+            ask(ACK);
+        }
+        // Whoever counts them anew comes to the same.
+        let counted = [&client, &server, &flooder].map(entries);
+        vpc.datapath.recount_flows().unwrap();
+        assert_eq!([&client, &server, &flooder].map(entries), counted);
     });
 }
 

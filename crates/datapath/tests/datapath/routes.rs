@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use enid_datapath::{Bucket, Direction, Reason};
 
-use crate::frame::{ACK, SYN, error, icmp, tcp, udp};
+use crate::frame::{ACK, SYN, error, icmp, tcp, to_mac, udp};
 use crate::host::command;
 use crate::policy;
 use crate::run::Verdict;
@@ -116,6 +116,27 @@ fn multicast_and_broadcast_go_nowhere() {
                 let step = vpc.send(&nic, &nic.packet(to, protocol, &payload));
                 let expected = (Verdict::Drop, vec![nic.kept_in(Reason::NoRoute)]);
                 assert_eq!((step.verdict, step.seen), expected, "{group}");
+            }
+        }
+    });
+}
+
+/// A router passes on what is for its own MAC, and so does the data path, whatever it knows of the flow.
+#[test]
+fn frames_for_another_mac_go_nowhere() {
+    both_ways(|way| {
+        let (vpc, nic) = network(way);
+        let other = vpc.add(2, &[policy::open(&vpc.datapath)]);
+        for to in other.addresses().into_iter().chain(["192.0.2.1".parse().unwrap()]) {
+            let frame = nic.packet(to, 17, &udp(1, 2, 20));
+            let goes = || vpc.send(&nic, &frame);
+            for knows in [false, true] {
+                for mac in [[0xff; 6], [0x33, 0x33, 0, 0, 0, 1], other.mac, [2, 0, 0, 0, 0, 9]] {
+                    let step = vpc.send(&nic, &to_mac(frame.clone(), mac));
+                    let expected = (Verdict::Drop, vec![nic.kept_in(Reason::NoRoute)]);
+                    assert_eq!((step.verdict, step.seen), expected, "{way:?} {to} {knows}");
+                }
+                assert_ne!(goes().verdict, Verdict::Drop);
             }
         }
     });

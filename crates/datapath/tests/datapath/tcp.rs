@@ -234,6 +234,53 @@ fn a_syn_on_a_closed_connection_is_judged_by_the_rules_of_now() {
     });
 }
 
+/// Established or half closed, a connection lends its ports to no other: that one needs a rule of its own.
+#[test]
+fn a_syn_on_an_established_connection_is_judged_by_the_rules_of_now() {
+    both_ways(|way| {
+        let connection = Connection::new(way, |settings| settings);
+        let (vpc, client, server) = (&connection.vpc, &connection.client, &connection.server);
+        let https = &["tcp:443:10.0.0.0/16", "tcp:443:fd00::/8"];
+        for address in server.addresses() {
+            connection.open(address);
+            policy::change(&vpc.datapath, connection.groups[1], &[], &[]);
+            let refused = [client.sent(), server.kept_out(Reason::NoRule)];
+            assert_eq!(connection.ask(address, SYN, 0), refused);
+            // The connection is none the worse for it.
+            assert_eq!(connection.ask(address, ACK, 10), connection.asked());
+            assert_eq!(connection.answer(address, ACK, 10), connection.answered());
+            assert_eq!(connection.answer(address, FIN | ACK, 0), connection.answered());
+            assert_eq!(connection.ask(address, SYN, 0), refused);
+            assert_eq!(connection.ask(address, ACK, 10), connection.asked());
+            policy::change(&vpc.datapath, connection.groups[0], &[], &[]);
+            assert_eq!(connection.ask(address, SYN, 0), [client.kept_in(Reason::NoRule)]);
+            assert_eq!(connection.ask(address, ACK, 10), connection.asked());
+            policy::change(&vpc.datapath, connection.groups[0], &[], https);
+            policy::change(&vpc.datapath, connection.groups[1], https, &[]);
+        }
+    });
+}
+
+/// What is sent again because it was not answered needs no rule that is gone since.
+#[test]
+fn a_repeated_syn_outlives_its_rule() {
+    both_ways(|way| {
+        let connection = Connection::new(way, |settings| settings);
+        for address in connection.server.addresses() {
+            assert_eq!(connection.ask(address, SYN, 0), connection.asked());
+        }
+        for group in connection.groups {
+            policy::change(&connection.vpc.datapath, group, &[], &[]);
+        }
+        for address in connection.server.addresses() {
+            assert_eq!(connection.ask(address, SYN, 0), connection.asked());
+            assert_eq!(connection.answer(address, SYN | ACK, 0), connection.answered());
+            assert_eq!(connection.ask(address, SYN, 0), connection.asked());
+            assert_eq!(connection.ask(address, ACK, 0), connection.asked());
+        }
+    });
+}
+
 /// With a peer beyond the uplink there is the kernel's way only.
 #[test]
 fn a_connection_with_the_outside() {

@@ -3,15 +3,18 @@
 mod filter;
 mod follow;
 mod printer;
+mod spool;
 mod totals;
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, value_parser};
-use enid_api::v1::GetFlowLogRequest;
-use enid_flowlog::{FlowLogError, Format, GroupBy, ParsedRecord, SortBy, Summary, read};
+use enid_api::v1::GetSpoolRequest;
+use enid_flowlog::{Filter, Format, GroupBy, ParsedRecord, SortBy, Summary, read};
+use enid_spool::Damage;
 
 use crate::failure::Failure;
 use crate::session::Session;
@@ -47,7 +50,7 @@ pub(crate) struct Flows {
     /// The fields of a line, as `${srcaddr} ${dstaddr}`
     #[arg(long, conflicts_with_all = ["top", "group", "by"])]
     format: Option<Format>,
-    /// The folder of record files, or one file; the daemon's own without it
+    /// The folder of flow log files, or one file; the daemon's spool without it
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
     // Last, so that its heading is of its own options alone.
@@ -72,16 +75,15 @@ impl Flows {
             let printer = Printer::new(session.format, self.format);
             return session.talk(async |client| follow::follow(client, &filter, printer).await);
         }
-        let path = match self.directory {
-            Some(directory) => directory,
-            None => record_directory(session)?,
+        let source = match self.directory {
+            Some(directory) => Source::Files(directory),
+            None => Source::Spool(spool_directory(session)?),
         };
-        let records = read(&path, &filter)?;
         let mut readable = Readable::default();
         if self.top.is_some() || self.group.is_some() || self.by.is_some() {
             let group_by = self.group.unwrap_or(GroupBy::Peer);
             let mut summary = Summary::new(group_by);
-            readable.each(records, |record| {
+            readable.each(&source, &filter, |record| {
                 summary.add(&record);
                 Ok(())
             })?;
@@ -89,17 +91,25 @@ impl Flows {
             totals::print(session.format, group_by, &summary, top, self.by.unwrap_or(SortBy::Bytes))?;
         } else {
             let mut printer = Printer::new(session.format, self.format);
-            readable.each(records, |record| printer.print(&record))?;
+            readable.each(&source, &filter, |record| printer.print(&record))?;
             printer.flush()?;
         }
         Ok(readable.exit_code())
     }
 }
 
-fn record_directory(session: &Session) -> Result<PathBuf, Failure> {
+/// Where records are read from.
+enum Source {
+    /// The daemon's spool.
+    Spool(PathBuf),
+    /// Files that were delivered.
+    Files(PathBuf),
+}
+
+fn spool_directory(session: &Session) -> Result<PathBuf, Failure> {
     session.talk(async |client| {
-        let flow_log = client.flows().get_flow_log(GetFlowLogRequest {}).await?;
-        Ok(flow_log.into_inner().record_directory.into())
+        let spool = client.flows().get_spool(GetSpoolRequest {}).await?;
+        Ok(spool.into_inner().directory.into())
     })
 }
 
@@ -112,19 +122,31 @@ struct Readable {
 impl Readable {
     fn each(
         &mut self,
-        records: impl Iterator<Item = Result<ParsedRecord, FlowLogError>>,
+        source: &Source,
+        filter: &Filter,
         mut use_record: impl FnMut(ParsedRecord) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        for record in records {
-            match record {
-                Ok(record) => use_record(record)?,
+        let mut failed = |problem: &dyn Display| {
+            self.failed = true;
+            eprintln!("enictl: {problem}");
+        };
+        match source {
+            Source::Spool(folder) => spool::each(
+                folder,
+                filter,
+                |Damage { file, offset, bytes, .. }| {
+                    failed(&format_args!("{}: {bytes} bytes at {offset} can't be read", file.display()));
+                },
+                use_record,
+            ),
+            Source::Files(path) => read(path, filter)?.try_for_each(|record| match record {
+                Ok(record) => use_record(record),
                 Err(error) => {
-                    self.failed = true;
-                    eprintln!("enictl: {error}");
+                    failed(&error);
+                    Ok(())
                 }
-            }
+            }),
         }
-        Ok(())
     }
 
     const fn exit_code(&self) -> ExitCode {

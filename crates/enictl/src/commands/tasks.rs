@@ -1,5 +1,6 @@
 //! `enictl task`.
 
+mod ecs;
 mod view;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -8,11 +9,14 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use enid_api::Client;
-use enid_api::v1::{CreateTaskRequest, DeleteTaskRequest, GetTaskRequest, IdleTimeouts, ListTasksRequest};
+use enid_api::v1::{
+    CreateTaskRequest, DeleteTaskRequest, GetTaskRequest, IdleTimeouts, ListTasksRequest, UpdateTaskRequest,
+};
 use serde::Serialize;
 
 use crate::failure::{Failure, sentence};
 use crate::session::{Session, absolute};
+use ecs::{EcsOptions, key_and_value, tags};
 
 /// What can be done with tasks.
 #[derive(Debug, Subcommand)]
@@ -27,6 +31,7 @@ pub(crate) enum TaskCommand {
         /// The task's name
         name: String,
     },
+    Update(Update),
     /// Delete tasks; one that is gone already is deleted
     #[command(after_help = "Example:\n  enictl task delete web worker")]
     Delete {
@@ -47,7 +52,7 @@ pub(crate) struct Create {
     /// The subnet: its id, `vpc/name`, or its name if no other VPC has one of that name
     #[arg(long)]
     subnet: String,
-    /// A security group, by id or name; repeat it for more, up to 5, the VPC's default group without it
+    /// A security group of the VPC, by id, name or `vpc/name`; repeat it for more, up to 5, the VPC's default group without it
     #[arg(long = "security-group", value_name = "GROUP")]
     security_groups: Vec<String>,
     /// The IPv4 address, a free one of the subnet without it
@@ -74,6 +79,42 @@ pub(crate) struct Create {
     /// How long a UDP flow of more than that may be idle, 60 to 180; 180 without it
     #[arg(long, value_name = "SECONDS")]
     udp_stream_timeout: Option<u32>,
+    #[command(flatten)]
+    ecs: EcsOptions,
+    /// A tag of the ENI; repeat it for more, up to 50
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    tags: Vec<(String, String)>,
+}
+
+/// Change what flow records say of a task
+///
+/// Records made from now on have the new values. What is not named stays as it is.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  enictl task update web --ecs container-id=4f1c2e --ecs service-name= --tag Name=web --remove-tag Owner"
+)]
+pub(crate) struct Update {
+    /// The task's name
+    name: String,
+    #[command(flatten)]
+    ecs: EcsOptions,
+    /// A tag of the ENI to set; repeat it for more
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    tags: Vec<(String, String)>,
+    /// The key of a tag to take away; repeat it for more
+    #[arg(long = "remove-tag", value_name = "KEY")]
+    remove_tags: Vec<String>,
+}
+
+impl Update {
+    fn request(self) -> Result<UpdateTaskRequest, Failure> {
+        Ok(UpdateTaskRequest {
+            name: self.name,
+            ecs: Some(self.ecs.message()?),
+            tags: tags(self.tags)?,
+            remove_tags: self.remove_tags,
+        })
+    }
 }
 
 impl Create {
@@ -92,12 +133,14 @@ impl Create {
                 udp: self.udp_timeout,
                 udp_stream: self.udp_stream_timeout,
             }),
+            ecs: Some(self.ecs.message()?),
+            tags: tags(self.tags)?,
         })
     }
 }
 
 impl TaskCommand {
-    /// Creates, lists, shows or deletes.
+    /// Creates, lists, shows, updates or deletes.
     pub(crate) fn execute(self, session: &Session) -> Result<ExitCode, Failure> {
         match self {
             Self::Create(create) => {
@@ -115,6 +158,12 @@ impl TaskCommand {
                 let request = GetTaskRequest { name };
                 let task =
                     session.talk(async |client| Ok(client.tasks().get(request).await?.into_inner()))?;
+                session.format.print(&task, view::task)?;
+            }
+            Self::Update(update) => {
+                let request = update.request()?;
+                let task =
+                    session.talk(async |client| Ok(client.tasks().update(request).await?.into_inner()))?;
                 session.format.print(&task, view::task)?;
             }
             Self::Delete { names } => {

@@ -3,17 +3,20 @@
 use std::pin::Pin;
 use std::thread::JoinHandle;
 
+use enid_api::v1::flow_log_service_server::{FlowLogService, FlowLogServiceServer};
 use enid_api::v1::flow_service_server::{FlowService, FlowServiceServer};
 use enid_api::v1::host_service_server::{HostService, HostServiceServer};
 use enid_api::v1::network_service_server::{NetworkService, NetworkServiceServer};
 use enid_api::v1::task_service_server::{TaskService, TaskServiceServer};
 use enid_api::v1::{
     ApplyRequest, ApplyResponse, AuditRequest, AuditResponse, CountersRequest, CountersResponse,
-    CreateTaskRequest, DeleteNetworkObjectRequest, DeleteNetworkObjectResponse, DeleteTaskRequest,
-    DeleteTaskResponse, DoctorRequest, DoctorResponse, Eni, ExplainRequest, ExplainResponse, FlowLog,
-    FlushRequest, FlushResponse, FollowRequest, FollowResponse, GetFlowLogRequest, GetTaskRequest,
-    ListNetworksRequest, ListNetworksResponse, ListTasksRequest, ListTasksResponse, ListUpdate,
-    PrepareRunRequest, PrepareRunResponse, Task, UpdatePrefixListRequest, UpdateSecurityGroupRequest,
+    CreateFlowLogRequest, CreateTaskRequest, DeleteFlowLogRequest, DeleteFlowLogResponse,
+    DeleteNetworkObjectRequest, DeleteNetworkObjectResponse, DeleteTaskRequest, DeleteTaskResponse,
+    DoctorRequest, DoctorResponse, Eni, ExplainRequest, ExplainResponse, FlowLog, FlushRequest,
+    FlushResponse, FollowRequest, FollowResponse, GetFlowLogRequest, GetSpoolRequest, GetTaskRequest,
+    ListFlowLogsRequest, ListFlowLogsResponse, ListNetworksRequest, ListNetworksResponse, ListTasksRequest,
+    ListTasksResponse, ListUpdate, PrepareRunRequest, PrepareRunResponse, Spool, Task,
+    UpdatePrefixListRequest, UpdateSecurityGroupRequest, UpdateTaskRequest,
 };
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
@@ -29,7 +32,8 @@ pub(crate) struct Answers {
     pub(crate) networks: ListNetworksResponse,
     pub(crate) tasks: Vec<Task>,
     pub(crate) place: PrepareRunResponse,
-    pub(crate) flow_log: FlowLog,
+    pub(crate) spool: Spool,
+    pub(crate) flow_logs: Vec<FlowLog>,
     /// Sent to whoever follows, before the stream ends.
     pub(crate) followed: Vec<FollowResponse>,
     pub(crate) counters: CountersResponse,
@@ -60,6 +64,7 @@ impl Daemon {
                 tonic::transport::Server::builder()
                     .add_service(NetworkServiceServer::new(answers.clone()))
                     .add_service(TaskServiceServer::new(answers.clone()))
+                    .add_service(FlowLogServiceServer::new(answers.clone()))
                     .add_service(FlowServiceServer::new(answers.clone()))
                     .add_service(HostServiceServer::new(answers))
                     .serve_with_incoming_shutdown(listener, async { drop(stopped.await) })
@@ -160,6 +165,21 @@ impl TaskService for Answers {
                 idle_timeouts: request.idle_timeouts,
                 ..Eni::default()
             }),
+            ecs: request.ecs,
+            tags: request.tags,
+            ..Task::default()
+        }))
+    }
+
+    async fn update(&self, request: Request<UpdateTaskRequest>) -> Answer<Task> {
+        let request = request.into_inner();
+        // Where there is no place for what was asked, it comes back as the namespace.
+        let netns = format!("without {}", request.remove_tags.join(" "));
+        Ok(Response::new(Task {
+            name: request.name,
+            netns,
+            ecs: request.ecs,
+            tags: request.tags,
             ..Task::default()
         }))
     }
@@ -198,9 +218,38 @@ impl TaskService for Answers {
 }
 
 #[async_trait]
+impl FlowLogService for Answers {
+    async fn create(&self, request: Request<CreateFlowLogRequest>) -> Answer<FlowLog> {
+        // What was asked comes back as the format, so that tests see it.
+        let request = request.into_inner();
+        Ok(Response::new(FlowLog {
+            name: request.name.clone(),
+            format: format!("{request:?}"),
+            ..FlowLog::default()
+        }))
+    }
+
+    async fn get(&self, request: Request<GetFlowLogRequest>) -> Answer<FlowLog> {
+        let name = request.into_inner().flow_log;
+        let found = self.flow_logs.iter().find(|flow_log| flow_log.name == name).cloned();
+        found.map(Response::new).ok_or_else(|| Status::not_found(format!("there is no flow log `{name}`")))
+    }
+
+    async fn list(&self, _: Request<ListFlowLogsRequest>) -> Answer<ListFlowLogsResponse> {
+        Ok(Response::new(ListFlowLogsResponse { flow_logs: self.flow_logs.clone() }))
+    }
+
+    async fn delete(&self, request: Request<DeleteFlowLogRequest>) -> Answer<DeleteFlowLogResponse> {
+        let name = request.into_inner().flow_log;
+        let existed = self.flow_logs.iter().any(|flow_log| flow_log.name == name);
+        Ok(Response::new(DeleteFlowLogResponse { existed }))
+    }
+}
+
+#[async_trait]
 impl FlowService for Answers {
-    async fn get_flow_log(&self, _: Request<GetFlowLogRequest>) -> Answer<FlowLog> {
-        Ok(Response::new(self.flow_log.clone()))
+    async fn get_spool(&self, _: Request<GetSpoolRequest>) -> Answer<Spool> {
+        Ok(Response::new(self.spool.clone()))
     }
 
     type FollowStream = Pin<Box<dyn Stream<Item = Result<FollowResponse, Status>> + Send>>;

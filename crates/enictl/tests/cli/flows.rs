@@ -1,8 +1,12 @@
 //! `enictl flows`.
 
 use std::process::Stdio;
+use std::sync::Arc;
 
-use enid_api::v1::{FlowLog, FollowResponse};
+use enid_api::v1::{self, FollowResponse};
+use enid_flowlog::{Direction, FlowRecord, Interface, Observation, Traffic};
+use enid_model::{EcsTask, Tags, TrafficClass};
+use enid_spool::{Spool, SpoolOptions};
 
 use crate::daemon::{Answers, Daemon};
 use crate::{Folder, enictl, output};
@@ -100,14 +104,71 @@ fn a_bad_line_is_reported_and_the_others_are_read() {
     assert_eq!(stderr, "enictl: can't read /nonexistent: No such file or directory (os error 2)\n");
 }
 
+/// A spool with two intervals of a task: the first one's flow is in two pieces.
+fn spool() -> Folder {
+    let folder = Folder::new();
+    let id = |kind: &str| format!("{kind}-0123456789abcdef0");
+    let interface = Arc::new(Interface {
+        account_id: "unknown".parse().unwrap(),
+        eni: id("eni").parse().unwrap(),
+        task: "web".parse().ok(),
+        vpc: id("vpc").parse().unwrap(),
+        subnet: id("subnet").parse().unwrap(),
+        region: "local".parse().unwrap(),
+        zone: "zone-a".parse().unwrap(),
+        ecs: EcsTask::default(),
+        tags: Tags::default(),
+        shown_tags: [None, None],
+    });
+    let traffic = |dst_port, bytes| {
+        Observation::Traffic(Traffic {
+            src: "10.0.0.4".parse().unwrap(),
+            dst: "10.0.0.9".parse().unwrap(),
+            src_port: 40_000,
+            dst_port,
+            protocol: 6,
+            packets: 1,
+            bytes,
+            drop_reason: None,
+            tcp_flags: 2,
+            direction: Direction::Egress,
+            traffic_path: None,
+            class: TrafficClass::Application,
+        })
+    };
+    let mut spool = Spool::open(&folder.0, SpoolOptions::default(), None).unwrap().0;
+    let intervals = [[(443, 100, 5), (80, 10, 3), (443, 200, 7)], [(443, 1, 65), (443, 2, 66), (22, 3, 67)]];
+    for (number, records) in (1..).zip(intervals) {
+        let mut batch = spool.begin(number, number * 60 - 60, number * 60).unwrap();
+        for (port, bytes, time) in records {
+            batch
+                .push(&FlowRecord::new(Arc::clone(&interface), time, time + 1, traffic(port, bytes)))
+                .unwrap();
+        }
+        batch.commit(&[]).unwrap();
+    }
+    folder
+}
+
 #[test]
-fn the_daemon_says_where_the_files_are() {
-    let (folder, _) = records();
+fn the_daemons_spool_is_read_an_interval_after_the_other() {
+    let folder = spool();
     let daemon = Daemon::start(Answers {
-        flow_log: FlowLog { record_directory: folder.0.to_str().unwrap().to_owned(), ..FlowLog::default() },
+        spool: v1::Spool { directory: folder.0.to_str().unwrap().to_owned(), ..v1::Spool::default() },
         ..Answers::default()
     });
-    assert_eq!(daemon.stdout(&["flows", "--format", "${bytes}", "--task", "web"]), "15000\n300\n120\n");
+    let format = ["--format", "${dstport} ${bytes} ${start} ${end}"];
+    for (conditions, lines) in [
+        (&[][..], "80 10 3 4\n443 300 5 8\n443 3 65 67\n22 3 67 68\n"),
+        (&["--port", "443"], "443 300 5 8\n443 3 65 67\n"),
+        (&["--since", "67"], "443 3 65 67\n22 3 67 68\n"),
+        (&["--until", "5"], "80 10 3 4\n"),
+        (&["--task", "db"], ""),
+    ] {
+        assert_eq!(daemon.stdout(&[&["flows"], conditions, &format].concat()), lines, "{conditions:?}");
+    }
+    let top = daemon.stdout(&["flows", "--top", "1", "--group", "port", "-o", "json"]);
+    assert!(top.contains("\"key\": \"443/tcp\"") && top.contains("\"flows\": 4"), "{top}");
 }
 
 #[test]

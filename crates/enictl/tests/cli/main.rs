@@ -7,9 +7,11 @@
 
 mod answers;
 mod daemon;
+mod flow_logs;
 mod flows;
 mod policy;
 mod run;
+mod tasks;
 mod usage;
 
 use std::path::PathBuf;

@@ -72,11 +72,11 @@ fn a_groups_rules_are_added_removed_and_replaced() {
             "web",
             "--add-ingress",
             "6:443:sg=lb",
-            "icmp:echo-request:::/0",
+            "icmp:echo-request:0.0.0.0/0",
             "--remove-egress",
             "all:::/0"
         ]),
-        "web: + ingress tcp:443:sg=lb\nweb: + ingress icmp:8:::/0\nweb: - egress all:::/0\n"
+        "web: + ingress tcp:443:sg=lb\nweb: + ingress icmp:8:0.0.0.0/0\nweb: - egress all:::/0\n"
     );
     assert_eq!(
         update(&["web", "--vpc", "shop", "--ingress", "udp:53:pl=resolvers", "--egress"]),

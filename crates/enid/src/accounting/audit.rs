@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use enid_datapath::{Bucket, Count, Direction, Ledgers, Reason};
-use enid_flowlog::{Action, Filter, FlowLogError, read as read_records};
 use enid_model::{EniId, EniNumber};
 use enid_netns::VethPair;
+use enid_spool::{Damage, Reader};
 
 use super::exported::Exported;
 use super::shares::shares;
@@ -76,7 +76,7 @@ impl Accounting {
     ) -> Result<HashMap<EniNumber, EniAudit>, EnidError> {
         // Held throughout, so that no record is written between looking at the files and at the tables.
         let books = lock(&self.books);
-        let records = written(&self.record_directory, enis)?;
+        let records = written(&self.spool_directory, enis)?;
         let mut audits = HashMap::new();
         for attempt in 1..=ATTEMPTS {
             let mut before = Vec::new();
@@ -115,33 +115,28 @@ impl Accounting {
     }
 }
 
-/// What the records of ENIs add up to, as a reader of the folder finds them.
+/// What the records of ENIs add up to, as a reader of the spool finds them.
 fn written(folder: &Path, enis: &[(EniId, EniNumber)]) -> Result<HashMap<EniId, Sums>, EnidError> {
     let mut sums: HashMap<EniId, Sums> = enis.iter().map(|(id, _)| (*id, Sums::default())).collect();
-    // One ENI's records can be told by their reader; those of several are told here.
-    let filter = match enis {
-        [(id, _)] => Filter { eni: Some(*id), ..Filter::default() },
-        _ => Filter::default(),
-    };
-    for record in read_records(folder, &filter)? {
-        let record = match record {
-            Ok(record) => record,
-            // One bad line must not hide all accounts: what it held is missing from the sum, and so left over.
-            Err(error @ FlowLogError::Io { .. }) => return Err(error.into()),
-            Err(error) => {
-                tracing::warn!(%error, "the audit passes over a line that is no record");
-                continue;
+    let mut reader = Reader::open(folder, 0)?;
+    while let Some(mut batch) = reader.next_batch()? {
+        while let Some(records) = batch.next_records()? {
+            for record in &records {
+                // NODATA and SKIPDATA have no traffic.
+                let Some(traffic) = record.traffic() else { continue };
+                let direction = match traffic.direction {
+                    enid_flowlog::Direction::Egress => Direction::Egress,
+                    enid_flowlog::Direction::Ingress => Direction::Ingress,
+                };
+                if let Some(sum) = sums.get_mut(&record.interface.eni) {
+                    let count = Count { packets: traffic.packets, bytes: traffic.bytes };
+                    sum[direction as usize].add(count, traffic.drop_reason.is_some());
+                }
             }
-        };
-        let direction = match record.flow_direction {
-            Some(enid_flowlog::Direction::Egress) => Direction::Egress,
-            Some(enid_flowlog::Direction::Ingress) => Direction::Ingress,
-            // NODATA and SKIPDATA.
-            None => continue,
-        };
-        if let Some(sum) = record.interface_id.and_then(|id| sums.get_mut(&id)) {
-            let count = Count { packets: record.packets.unwrap_or(0), bytes: record.bytes.unwrap_or(0) };
-            sum[direction as usize].add(count, record.action == Some(Action::Reject));
+        }
+        for Damage { file, offset, bytes, .. } in batch.damage() {
+            // It must not hide all accounts: what it held is missing from the sum, and so left over.
+            tracing::warn!(file = %file.display(), offset, bytes, "the audit passes over a part of the spool that can't be read");
         }
     }
     Ok(sums)

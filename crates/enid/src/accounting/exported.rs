@@ -9,28 +9,8 @@ use std::collections::{HashMap, HashSet};
 use enid_datapath::{Count, FlowReading, Interval, RefusalKey};
 use enid_model::EniNumber;
 
-use super::shares::{Share, shares};
+use super::shares::{Share, ends_with};
 use super::totals::Totals;
-
-/// What is exported of one window of an entry.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Export {
-    pub(super) key: RefusalKey,
-    pub(super) window: usize,
-    /// Whose record it became.
-    pub(super) shares: [Option<Share>; 2],
-    pub(super) count: Count,
-}
-
-/// What a batch of records exports.
-#[derive(Debug, Default)]
-pub(super) struct Exports {
-    pub(super) windows: Vec<Export>,
-    /// What of ENIs is then known to be in no record.
-    pub(super) unrecorded: Vec<(EniNumber, Count)>,
-    /// What is then to be deleted.
-    pub(super) ending: Ending,
-}
 
 /// What was exported, entry by entry and ENI by ENI.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -38,7 +18,7 @@ pub(super) struct Exported {
     /// By [`FlowReading::entry`] and window.
     pub(super) entries: HashMap<RefusalKey, [Count; 2]>,
     pub(super) totals: HashMap<u32, Totals>,
-    /// How many batches of records were written.
+    /// The last batch of records that was written.
     pub(super) batch: u64,
     /// Whether some of the records are not kept any more.
     pub(super) trimmed: bool,
@@ -56,22 +36,19 @@ pub(super) struct Ending {
 }
 
 impl Exported {
-    /// Remembers that the next batch was written.
-    pub(super) fn add(&mut self, exports: Exports) {
-        let Exports { windows, unrecorded, ending } = exports;
-        for Export { key, window, shares, count } in windows {
-            if let Some(known) = self.entries.entry(key).or_default().get_mut(window) {
-                known.add(count);
-            }
-            for share in shares.into_iter().flatten() {
-                self.totals.entry(share.eni.get()).or_default().add(share, count);
-            }
+    /// Remembers that a window's count has become records of these shares.
+    pub(super) fn add(&mut self, key: RefusalKey, window: usize, shares: [Option<Share>; 2], count: Count) {
+        if let Some(known) = self.entries.entry(key).or_default().get_mut(window) {
+            known.add(count);
         }
-        for (number, count) in unrecorded {
-            self.totals.entry(number.get()).or_default().set_unrecorded(count);
+        for share in shares.into_iter().flatten() {
+            self.totals.entry(share.eni.get()).or_default().add(share, count);
         }
-        self.ending = ending;
-        self.batch += 1;
+    }
+
+    /// Remembers how much of an ENI is known to be in no record.
+    pub(super) fn set_unrecorded(&mut self, number: EniNumber, count: Count) {
+        self.totals.entry(number.get()).or_default().set_unrecorded(count);
     }
 
     /// Remembers that the oldest records were removed, to stay within their limit.
@@ -119,7 +96,7 @@ impl Exported {
         let mut left = Vec::new();
         read(&mut |flow| {
             let key = flow.entry();
-            let of_gone = shares(&flow).any(|share| ending.enis.contains(&share.eni.get()));
+            let of_gone = ends_with(&flow, |eni| ending.enis.contains(&eni.get()));
             if of_gone || in_ending.contains(&key) && ending.precedes(&flow) {
                 left.push(key);
             } else if let Some(windows) = known.remove(&key).filter(|_| !in_ending.contains(&key)) {

@@ -36,6 +36,11 @@ impl Followers {
         lock(&self.sender).take();
     }
 
+    /// Whether anybody follows.
+    pub(super) fn is_followed(&self) -> bool {
+        lock(&self.sender).as_ref().is_some_and(|sender| sender.receiver_count() > 0)
+    }
+
     pub(super) fn send(&self, records: &[FlowRecord]) {
         let sender = lock(&self.sender).clone();
         let Some(sender) = sender.filter(|sender| sender.receiver_count() > 0) else { return };

@@ -1,16 +1,15 @@
 //! From entries of the data path to flow records: what the programs counted in an interval is exported as differences.
 //!
-//! The way of a record: the interval is closed ([`Accounting::close_interval`]), the tables of flows and of refusals read,
-//! each entry's counts compared with what was exported of it before ([`Exported`]), and what has come since becomes a
-//! record of each ENI that it went through or was refused by ([`shares`], [`Registry`]), written to both folders and sent
-//! to whoever follows.
+//! The way of a record: the interval is closed ([`Accounting::close_interval`]), the tables of flows and of refusals read
+//! ([`Drain`]), each entry's counts compared with what was exported of it before ([`Exported`]), and what has come since
+//! becomes a record of each ENI that it went through or was refused by ([`shares`], [`Registry`]), in the spool and sent to
+//! whoever follows.
 
 mod audit;
-mod batch;
 mod counters;
+mod drain;
 mod exported;
 mod followers;
-mod journal;
 mod registry;
 mod shares;
 #[cfg(test)]
@@ -28,24 +27,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use enid_datapath::{
     Bucket, Count, Datapath, DatapathError, Direction, FlowKey, FlowReading, Ledgers, RefusalKey,
 };
-use enid_flowlog::{
-    FlowLogId, FlowRecord, Format, LogDirectory, LogDirectoryOptions, Loss, Observation, no_data_records,
-};
+use enid_flowlog::{Aggregator, FlowRecord, Loss, Observation, no_data_records};
 use enid_model::{EniNumber, Subnet, Task};
-use tokio::sync::broadcast;
+use enid_spool::{BatchWriter, Spool, SpoolOptions};
+use tokio::sync::{broadcast, watch};
 
 pub(crate) use audit::Balance;
 pub(crate) use counters::{DirectionCounters, FlowTable};
 
-use batch::Batch;
-use exported::Exported;
+use drain::Drain;
+use exported::{Ending, Exported};
 use followers::Followers;
-use journal::Journal;
 use registry::Registry;
-use shares::shares;
+use shares::ends_with;
 
 use crate::config::Config;
 use crate::daemon::Directories;
+use crate::delivery::Deliveries;
+use crate::flow_logs::FlowLogs;
 use crate::networks::NetworkState;
 use crate::{EnidError, lock};
 
@@ -54,26 +53,25 @@ use crate::{EnidError, lock};
 pub(crate) struct Accounting {
     datapath: Arc<Datapath>,
     networks: Arc<NetworkState>,
-    interval: Duration,
+    /// How often records are made, in seconds.
+    interval: watch::Sender<u32>,
+    /// The same where no flow log wants it shorter.
+    longest_interval: u32,
     /// The most flow entries.
     flow_capacity: u32,
-    /// Complete records, for enid's own reading.
-    record_directory: PathBuf,
-    /// Records in the configured format.
-    log_directory: PathBuf,
-    format: Format,
+    /// The spool's folder.
+    spool_directory: PathBuf,
     /// Where what was exported is remembered across restarts.
     snapshot: PathBuf,
     books: Mutex<Books>,
     followers: Followers,
+    deliveries: Arc<Deliveries>,
 }
 
 /// What one hand must hold: records are written and totals kept in one go.
 #[derive(Debug)]
 struct Books {
-    records: LogDirectory,
-    log: LogDirectory,
-    journal: Journal,
+    spool: Spool,
     exported: Exported,
     registry: Registry,
     /// Unix seconds of the current interval's beginning.
@@ -87,53 +85,69 @@ impl Accounting {
         directories: &Directories,
         datapath: Arc<Datapath>,
         networks: Arc<NetworkState>,
+        flow_logs: Arc<FlowLogs>,
     ) -> Result<Self, EnidError> {
-        let interval = config.flow_log.aggregation_interval_seconds.get();
-        let record_directory = directories.state.join("records");
-        let log_directory = directories.state.join("flow-logs");
+        let interval = config.flow_log.aggregation_interval_seconds.seconds();
+        let spool_directory = directories.state.join("spool");
         let snapshot = directories.exported();
-        let limit = Some(config.flow_log.record_directory_bytes);
-        let mut records = open_directory(config, &record_directory, Format::complete(), limit)?;
-        let mut log = open_directory(config, &log_directory, config.flow_log.format.clone(), None)?;
-        let mut exported = Exported::load(&snapshot)?;
-        let journal = Journal::open(directories.journal(), exported.batch, &mut records, &mut log)?;
+        let saved = Exported::load(&snapshot)?;
+        let options = SpoolOptions { max_bytes: config.spool.max_bytes, ..SpoolOptions::default() };
+        let remembered = saved.as_ref().map(|exported| exported.batch);
+        let (spool, repaired) = Spool::open(&spool_directory, options, remembered)?;
+        if repaired.bytes > 0 {
+            tracing::warn!(
+                path = %spool_directory.display(), repaired.bytes,
+                "a daemon was cut off while it wrote records: they are written again"
+            );
+        }
+        let mut exported = saved.unwrap_or_default();
+        exported.batch = exported.batch.max(spool.last());
         let left = exported.reconcile(|each| read(&datapath, each))?;
         delete(&datapath, &left)?;
         datapath.recount_flows()?;
         let registry = Registry::new(config.account()?, config.region()?);
-        let books = Books { records, log, journal, exported, registry, interval_began: now() };
+        let deliveries = Arc::new(Deliveries::new(
+            flow_logs,
+            directories.state.join("delivery"),
+            &spool_directory,
+            config.account()?,
+            config.region()?,
+        ));
+        deliveries.batch_written(exported.batch);
+        let books = Books { spool, exported, registry, interval_began: now() };
         Ok(Self {
             datapath,
             networks,
-            interval,
+            interval: watch::Sender::new(interval),
+            longest_interval: interval,
             flow_capacity: config.flow_table.capacity,
-            record_directory,
-            log_directory,
-            format: config.flow_log.format.clone(),
+            spool_directory,
             snapshot,
             books: Mutex::new(books),
             followers: Followers::new(),
+            deliveries,
         })
     }
 
-    /// The aggregation interval.
-    pub(crate) fn interval(&self) -> Duration {
-        self.interval
+    /// How often records are made, in seconds, and when that changes.
+    pub(crate) fn interval(&self) -> watch::Receiver<u32> {
+        self.interval.subscribe()
     }
 
-    /// Where complete records are.
-    pub(crate) fn record_directory(&self) -> &Path {
-        &self.record_directory
+    /// Sets how often records are made: as flow logs need it, in seconds; none if there are none.
+    pub(crate) fn set_interval(&self, needed: Option<u32>) {
+        let interval = needed.map_or(self.longest_interval, |needed| needed.min(self.longest_interval));
+        self.interval.send_if_modified(|known| std::mem::replace(known, interval) != interval);
     }
 
-    /// Where records in the configured format are.
-    pub(crate) fn log_directory(&self) -> &Path {
-        &self.log_directory
+    /// Where records go from here.
+    pub(crate) fn deliveries(&self) -> &Arc<Deliveries> {
+        &self.deliveries
     }
 
-    /// The configured format.
-    pub(crate) fn format(&self) -> &Format {
-        &self.format
+    /// Where the spool is.
+    pub(crate) fn spool_directory(&self) -> &Path {
+        &self.spool_directory
     }
 
     /// Each line of complete records, from now on.
@@ -149,10 +163,11 @@ impl Accounting {
     /// How long until the current interval ends, on the wall clock that all hosts share.
     pub(crate) fn until_interval_ends(&self) -> Duration {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let interval = Duration::from_secs((*self.interval.borrow()).into());
         let into = Duration::from_nanos(
-            u64::try_from(since_1970.as_nanos() % self.interval.as_nanos()).unwrap_or(0),
+            u64::try_from(since_1970.as_nanos() % interval.as_nanos().max(1)).unwrap_or(0),
         );
-        self.interval.saturating_sub(into)
+        interval.saturating_sub(into)
     }
 
     /// Opens the account of an ENI, before its first packet.
@@ -168,22 +183,8 @@ impl Accounting {
         let mut books = lock(&self.books);
         self.datapath.advance_interval()?;
         // What counts from now on belongs to the next interval.
-        let open = Some(self.datapath.interval());
-        let networks = self.networks.current();
-        let mut batch = Batch::default();
-        read(&self.datapath, &mut |flow| {
-            let is_all = batch.collect(&flow, open, &books.exported, &books.registry, &networks);
-            if is_all && flow.expired {
-                batch.exports.ending.entries.push(flow.entry());
-            }
-        })?;
-        batch.merge();
-        let (began, ended) = (books.interval_began, now());
-        self.collect_skipped(&books, &books.registry.numbers(), ended, &mut batch)?;
-        let idle = books.registry.idle(&batch.records);
-        batch.records.extend(no_data_records(idle, began, ended));
-        let written = self.write(&mut books, batch)?;
-        books.interval_began = ended;
+        let written = self.export(&mut books, &[])?;
+        books.interval_began = now();
         Ok(written)
     }
 
@@ -193,20 +194,8 @@ impl Accounting {
     pub(crate) fn retire(&self, numbers: &[EniNumber]) -> Result<(), EnidError> {
         // Those of other ENIs, which deleting the links need not have waited for.
         self.datapath.wait_for_programs()?;
-        let gone: HashSet<EniNumber> = numbers.iter().copied().collect();
         let mut books = lock(&self.books);
-        let networks = self.networks.current();
-        let mut batch = Batch::default();
-        batch.exports.ending.enis = numbers.iter().map(|number| number.get()).collect();
-        read(&self.datapath, &mut |flow| {
-            if shares(&flow).any(|share| gone.contains(&share.eni)) {
-                batch.collect(&flow, None, &books.exported, &books.registry, &networks);
-                batch.exports.ending.entries.push(flow.entry());
-            }
-        })?;
-        batch.merge();
-        self.collect_skipped(&books, numbers, now(), &mut batch)?;
-        self.write(&mut books, batch)?;
+        self.export(&mut books, numbers)?;
         for number in numbers {
             books.registry.remove(*number);
             books.exported.forget_eni(*number);
@@ -214,29 +203,98 @@ impl Accounting {
         books.exported.save(&self.snapshot)
     }
 
-    /// Says so in a record, if more packets of an ENI are in none than were known.
-    fn collect_skipped(
-        &self,
-        books: &Books,
-        numbers: &[EniNumber],
-        ended: u64,
-        batch: &mut Batch,
-    ) -> Result<(), EnidError> {
-        for number in numbers {
-            let unrecorded = self.unrecorded(*number)?;
-            let known = books.exported.totals(*number).unrecorded();
-            if unrecorded == known {
-                continue;
+    /// Writes the records of all closed intervals, or those of ENIs that are `gone` to the last packet. Only when they
+    /// are written do they count as exported, and are the entries that have ended deleted.
+    fn export(&self, books: &mut Books, gone: &[EniNumber]) -> Result<u64, EnidError> {
+        let has_deleted = books.exported.ending.entries.is_empty();
+        let mut followed = self.followers.is_followed().then(Aggregator::default);
+        let written = match self.write(books, gone, followed.as_mut()) {
+            Ok(written) => written,
+            Err(error) => {
+                // As it was before: what was counted is still in the tables.
+                books.exported = Exported::load(&self.snapshot)?.unwrap_or_default();
+                if has_deleted {
+                    books.exported.forget_ended();
+                }
+                return Err(error);
             }
-            batch.exports.unrecorded.push((*number, unrecorded));
-            // Less than was known are those of new ledgers.
-            let Some(packets) = unrecorded.packets.checked_sub(known.packets) else { continue };
-            let loss = Loss { packets, bytes: unrecorded.bytes.saturating_sub(known.bytes), records: 0 };
-            batch.records.extend(books.registry.interface(*number).map(|interface| {
-                FlowRecord::new(interface, books.interval_began, ended, Observation::SkipData(loss))
-            }));
+        };
+        let Books { spool, exported, .. } = books;
+        exported.batch = spool.last();
+        exported.save(&self.snapshot)?;
+        delete(&self.datapath, &exported.ending.entries)?;
+        exported.forget_ended();
+        self.deliveries.batch_written(exported.batch);
+        if let Some(records) = followed {
+            self.followers.send(&records.finish());
         }
-        Ok(())
+        let mut removed = 0;
+        while let Some((first, last)) = spool.surplus() {
+            self.deliveries.give_up(first, last)?;
+            spool.remove(first)?;
+            exported.trim();
+            removed += 1;
+        }
+        if removed > 0 {
+            exported.save(&self.snapshot)?;
+            tracing::info!(removed, "removed the oldest segments of the spool, to stay within its max_bytes");
+        }
+        Ok(written)
+    }
+
+    /// Writes a batch of records; `exported` has them, and what has ended with them, if there is no error.
+    fn write(
+        &self,
+        books: &mut Books,
+        gone: &[EniNumber],
+        mut followed: Option<&mut Aggregator>,
+    ) -> Result<u64, EnidError> {
+        let networks = self.networks.current();
+        let (began, ended) = (books.interval_began, now());
+        let open = gone.is_empty().then(|| self.datapath.interval());
+        let Books { spool, exported, registry, .. } = books;
+        let mut batch = spool.begin(exported.batch + 1, began, ended)?;
+        let mut write = |batch: &mut BatchWriter<'_>, record: FlowRecord| {
+            batch.push(&record)?;
+            if let Some(followed) = &mut followed {
+                followed.add(record);
+            }
+            Ok::<_, EnidError>(())
+        };
+        let mut drain = Drain::new(exported, registry, &networks, open);
+        let mut outcome = Ok(());
+        read(&self.datapath, &mut |flow| {
+            let is_gone = ends_with(&flow, |eni| gone.contains(&eni));
+            if outcome.is_ok() && (gone.is_empty() || is_gone) {
+                outcome = drain.entry(&flow, is_gone, &mut |record| write(&mut batch, record));
+            }
+        })?;
+        outcome?;
+        let Drain { busy, ending, .. } = drain;
+        let all = registry.numbers();
+        let numbers = if gone.is_empty() { &all[..] } else { gone };
+        let mut has_loss = HashSet::new();
+        for (number, unrecorded) in self.unrecorded(numbers)? {
+            let Some(loss) = newly_lost(exported.totals(number).unrecorded(), unrecorded) else { continue };
+            exported.set_unrecorded(number, unrecorded);
+            if let Some(interface) = registry.interface(number).filter(|_| loss.packets > 0) {
+                has_loss.insert(number);
+                write(&mut batch, FlowRecord::new(interface, began, ended, Observation::SkipData(loss)))?;
+            }
+        }
+        if gone.is_empty() {
+            let idle = all.iter().filter(|number| !busy.contains(number) && !has_loss.contains(number));
+            for record in no_data_records(idle.filter_map(|number| registry.interface(*number)), began, ended)
+            {
+                write(&mut batch, record)?;
+            }
+        }
+        exported.ending = Ending {
+            entries: ending,
+            interval: self.datapath.interval(),
+            enis: gone.iter().map(|number| number.get()).collect(),
+        };
+        Ok(batch.commit(&[])?)
     }
 
     /// An ENI's ledgers; none if it is not open yet, or gone by now.
@@ -248,51 +306,29 @@ impl Accounting {
         }
     }
 
-    /// What of an ENI is in no record, as a table had no room for its flow.
-    fn unrecorded(&self, number: EniNumber) -> Result<Count, EnidError> {
-        let ledgers = self.ledgers(number)?.unwrap_or_default();
-        let mut unrecorded = Count::default();
-        for direction in [Direction::Egress, Direction::Ingress] {
-            let ledger = ledgers.of(direction);
-            unrecorded.add(ledger.bucket(Bucket::Skipped));
-            unrecorded.add(ledger.bucket(Bucket::Unrecorded));
-        }
-        Ok(unrecorded)
+    /// What of ENIs is in no record, as a table had no room for its flow.
+    fn unrecorded(&self, numbers: &[EniNumber]) -> Result<Vec<(EniNumber, Count)>, EnidError> {
+        let of = |number: &EniNumber| {
+            let ledgers = self.ledgers(*number)?.unwrap_or_default();
+            let mut unrecorded = Count::default();
+            for direction in [Direction::Egress, Direction::Ingress] {
+                let ledger = ledgers.of(direction);
+                unrecorded.add(ledger.bucket(Bucket::Skipped));
+                unrecorded.add(ledger.bucket(Bucket::Unrecorded));
+            }
+            Ok((*number, unrecorded))
+        };
+        numbers.iter().map(of).collect()
     }
+}
 
-    /// Writes records, and only then counts them as exported and deletes the entries that have ended. Returns how many
-    /// records there were.
-    fn write(&self, books: &mut Books, batch: Batch) -> Result<u64, EnidError> {
-        let Batch { mut records, mut exports, .. } = batch;
-        records.sort_by_key(|record| (record.start, record.end));
-        let Books { records: complete, log, journal, exported, .. } = books;
-        let number = exported.batch + 1;
-        let reach = journal.begin(number, complete, log)?;
-        let appended = log.append(&records).and_then(|()| complete.append(&records));
-        if let Err(error) = appended {
-            // In both folders or in neither.
-            journal.take_back(number, &reach, complete, log)?;
-            return Err(error.into());
-        }
-        exports.ending.interval = self.datapath.interval();
-        exported.add(exports);
-        exported.save(&self.snapshot)?;
-        journal.end()?;
-        delete(&self.datapath, &exported.ending.entries)?;
-        exported.forget_ended();
-        log.sync()?;
-        let removed = complete.sync()?;
-        if removed > 0 {
-            exported.trim();
-            exported.save(&self.snapshot)?;
-            tracing::info!(
-                removed,
-                "removed the oldest files of records, to stay within record_directory_bytes"
-            );
-        }
-        self.followers.send(&records);
-        Ok(records.len() as u64)
-    }
+/// What is in no record and was not known to be; none if nothing has changed. Less than was known is that of new ledgers.
+fn newly_lost(known: Count, unrecorded: Count) -> Option<Loss> {
+    (unrecorded != known).then(|| Loss {
+        packets: unrecorded.packets.saturating_sub(known.packets),
+        bytes: unrecorded.bytes.saturating_sub(known.bytes),
+        records: 0,
+    })
 }
 
 /// Calls `each` with every entry of both tables.
@@ -313,27 +349,4 @@ fn delete(datapath: &Datapath, entries: &[RefusalKey]) -> Result<(), EnidError> 
 /// Unix seconds.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// Opens a folder of records. A line that was torn when an earlier daemon was cut off is dropped: its counts were not
-/// exported.
-fn open_directory(
-    config: &Config,
-    path: &Path,
-    format: Format,
-    limit: Option<u64>,
-) -> Result<LogDirectory, EnidError> {
-    let options = LogDirectoryOptions {
-        account: config.account()?,
-        region: config.region()?,
-        id: FlowLogId::derived_from("enid"),
-        writer: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        format,
-        max_total_bytes: limit,
-    };
-    let (directory, repaired) = LogDirectory::open(path, options)?;
-    if repaired.files > 0 {
-        tracing::warn!(path = %path.display(), files = repaired.files, bytes = repaired.bytes, "dropped torn lines");
-    }
-    Ok(directory)
 }

@@ -1,12 +1,12 @@
 //! The ENIs that have an account, and what their records say of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use enid_datapath::{Count, FlowReading, FlowWindow, Reason};
 use enid_flowlog::{Direction, DropReason, FlowRecord, Interface, Observation, Traffic};
-use enid_model::{EniId, EniNumber, Name, Networks, Subnet, Task, Uplink, Vpc};
+use enid_model::{EniNumber, Name, Networks, Subnet, Task, Uplink, Vpc};
 
 use super::shares::Share;
 
@@ -51,12 +51,6 @@ impl Registry {
 
     pub(super) fn numbers(&self) -> Vec<EniNumber> {
         self.enis.keys().copied().collect()
-    }
-
-    /// The ENIs without a record among these.
-    pub(super) fn idle(&self, records: &[FlowRecord]) -> Vec<Arc<Interface>> {
-        let busy: HashSet<EniId> = records.iter().map(|record| record.interface.eni).collect();
-        self.enis.values().filter(|interface| !busy.contains(&interface.eni)).cloned().collect()
     }
 
     /// The ENI.

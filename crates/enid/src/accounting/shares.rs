@@ -31,6 +31,12 @@ pub(super) fn shares(flow: &FlowReading) -> impl Iterator<Item = Share> {
     std::iter::once(own).chain(others)
 }
 
+/// Whether an entry ends with one of these ENIs: its own or its target, or the other end of what took the kernel's way,
+/// which would say nothing of a later ENI with that address.
+pub(super) fn ends_with(flow: &FlowReading, is_gone: impl Fn(EniNumber) -> bool) -> bool {
+    shares(flow).map(|share| share.eni).chain(flow.peer).any(is_gone)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{entry, number};
@@ -55,6 +61,12 @@ mod tests {
             let flow =
                 FlowReading { reason, class: TrafficClass::Logs, target: target.map(number), ..entry(0, 80) };
             assert_eq!(shares(&flow).collect::<Vec<_>>(), wanted);
+            for eni in 0..3 {
+                let is_concerned = eni == 0 || target == Some(eni);
+                assert_eq!(ends_with(&flow, |gone| gone == number(eni)), is_concerned);
+            }
+            let routed = FlowReading { peer: Some(number(2)), ..flow };
+            assert!(ends_with(&routed, |gone| gone == number(2)));
         }
     }
 }

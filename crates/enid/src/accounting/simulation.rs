@@ -2,14 +2,15 @@
 //! packets.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use enid_datapath::{Direction, FlowReading, Interval, Reason, RefusalKey};
-use enid_flowlog::FlowRecord;
+use enid_flowlog::{Aggregator, FlowRecord};
 use enid_model::{EniId, Networks, TrafficClass};
 use proptest::prelude::*;
 
-use super::batch::Batch;
-use super::exported::Exported;
+use super::drain::Drain;
+use super::exported::{Ending, Exported};
 use super::registry::Registry;
 use super::testing::{entry, number, registry};
 
@@ -47,7 +48,7 @@ enum Close {
     Whole,
     /// The records can't be written.
     Refused,
-    /// It ends before it remembers what it wrote: the journal takes the records back.
+    /// It ends before it remembers what it wrote: the next one cuts the records off.
     EndsBeforeSave,
     /// It ends after that, with so many entries deleted, and packets come before the next one starts.
     EndsWhileDeleting(usize, Vec<Packets>),
@@ -95,7 +96,7 @@ impl Simulation {
             interval: Interval::new(4),
             time: 1_000,
             exported: Exported::default(),
-            snapshot: Exported::default().encode(),
+            snapshot: encode(&Exported::default()),
             registry,
             ids,
             truth: BTreeMap::new(),
@@ -165,34 +166,33 @@ impl Simulation {
     /// Closes the interval. If the daemon writes a batch, it is returned.
     fn close(&mut self, how: Close) -> Vec<FlowRecord> {
         self.interval = self.interval.next();
-        let mut batch = Batch::default();
+        let mut records = Aggregator::default();
+        let networks = Networks::default();
+        let mut drain = Drain::new(&mut self.exported, &self.registry, &networks, Some(self.interval));
         for flow in self.tables.values_mut() {
             flow.expired = is_expired(flow, self.interval);
-            let is_all = batch.collect(
-                flow,
-                Some(self.interval),
-                &self.exported,
-                &self.registry,
-                &Networks::default(),
-            );
-            if is_all && flow.expired {
-                batch.exports.ending.entries.push(flow.entry());
-            }
+            let Ok(()) = drain.entry(flow, false, &mut |record| {
+                records.add(record);
+                Ok::<_, Infallible>(())
+            });
         }
-        batch.merge();
+        let (ending, records) = (drain.ending, records.finish());
         match how {
-            Close::Refused => return Vec::new(),
+            Close::Refused => {
+                self.exported = Exported::decode(&self.snapshot).unwrap();
+                self.exported.forget_ended();
+                return Vec::new();
+            }
             Close::EndsBeforeSave => {
                 self.restart();
                 return Vec::new();
             }
             Close::Whole | Close::EndsWhileDeleting(..) => {}
         }
-        batch.exports.ending.interval = self.interval;
-        let ending = batch.exports.ending.entries.clone();
-        self.exported.add(batch.exports);
-        self.snapshot = self.exported.encode();
-        for record in &batch.records {
+        let interval = self.interval;
+        self.exported.ending = Ending { entries: ending.clone(), interval, enis: Vec::new() };
+        self.snapshot = encode(&self.exported);
+        for record in &records {
             let (flow, (packets, bytes, ..)) = self.read(record);
             let sum = self.recorded.entry(flow).or_default();
             *sum = (sum.0 + packets, sum.1 + bytes);
@@ -207,7 +207,7 @@ impl Simulation {
             self.delete(&ending);
             self.exported.forget_ended();
         }
-        batch.records
+        records
     }
 
     /// Another daemon takes over.
@@ -250,6 +250,12 @@ impl Simulation {
         }
         sums
     }
+}
+
+fn encode(exported: &Exported) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    exported.encode(&mut bytes).unwrap();
+    bytes
 }
 
 fn is_expired(flow: &FlowReading, now: Interval) -> bool {

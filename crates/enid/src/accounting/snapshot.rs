@@ -1,8 +1,8 @@
 //! What was exported, in a file under the run directory, for the next daemon.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
 use enid_datapath::{Count, FlowKey, Interval, RefusalKey};
@@ -30,29 +30,35 @@ const KEY_LENGTH: usize = 45;
 const COUNTS_LENGTH: usize = 2 * 16;
 
 impl Exported {
-    /// Reads what an earlier daemon saved. A file that is not whole, or of another version, is as none: it is better to
-    /// report a flow twice than to refuse to start.
-    pub(super) fn load(path: &Path) -> Result<Self, EnidError> {
+    /// Reads what was saved; none if nothing was. A file that is not whole, or of another version, is as none: it is better
+    /// to report a flow twice than to refuse to start.
+    pub(super) fn load(path: &Path) -> Result<Option<Self>, EnidError> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(EnidError::file("read", path)(error)),
         };
         let loaded = Self::decode(&bytes);
         if loaded.is_none() {
             tracing::warn!(path = %path.display(), "what was exported can't be read: flows may be reported twice");
         }
-        Ok(loaded.unwrap_or_default())
+        Ok(loaded)
     }
 
     /// Saves it, whole or not at all.
     pub(super) fn save(&self, path: &Path) -> Result<(), EnidError> {
         let next = path.with_extension("next");
-        fs::write(&next, self.encode()).map_err(EnidError::file("write", &next))?;
+        // Piece by piece: with a million flows it is 80 MB.
+        let written = File::create(&next).and_then(|file| {
+            let mut file = BufWriter::with_capacity(1 << 16, file);
+            self.encode(&mut file)?;
+            file.flush()
+        });
+        written.map_err(EnidError::file("write", &next))?;
         fs::rename(&next, path).map_err(EnidError::file("write", path))
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self, to: &mut impl io::Write) -> io::Result<()> {
         let head = Head {
             totals: self.totals.clone(),
             batch: self.batch,
@@ -61,22 +67,24 @@ impl Exported {
             ending_enis: self.ending.enis.clone(),
             ending_entries: self.ending.entries.len(),
         };
-        let mut bytes = serde_json::to_vec(&head).unwrap_or_default();
-        bytes.push(b'\n');
-        bytes.reserve(
-            self.ending.entries.len() * KEY_LENGTH + self.entries.len() * (KEY_LENGTH + COUNTS_LENGTH),
-        );
+        serde_json::to_writer(&mut *to, &head)?;
+        to.write_all(b"\n")?;
+        let mut bytes = Vec::with_capacity(KEY_LENGTH + COUNTS_LENGTH);
         for key in &self.ending.entries {
+            bytes.clear();
             encode_key(key, &mut bytes);
+            to.write_all(&bytes)?;
         }
         for (key, windows) in &self.entries {
+            bytes.clear();
             encode_key(key, &mut bytes);
             for count in windows {
                 bytes.extend_from_slice(&count.packets.to_le_bytes());
                 bytes.extend_from_slice(&count.bytes.to_le_bytes());
             }
+            to.write_all(&bytes)?;
         }
-        bytes
+        Ok(())
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
@@ -166,7 +174,8 @@ mod tests {
         }
         exported.ending.interval = Interval::new(5);
         exported.ending.enis.push(number(3).get());
-        let bytes = exported.encode();
+        let mut bytes = Vec::new();
+        exported.encode(&mut bytes).unwrap();
         assert_eq!(Exported::decode(&bytes).unwrap(), exported);
         for length in [bytes.len() - 1, 10, 0] {
             assert_eq!(Exported::decode(&bytes[..length]), None);
@@ -178,12 +187,12 @@ mod tests {
     fn it_survives_on_disk() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("exported");
-        assert_eq!(Exported::load(&path).unwrap(), Exported::default());
+        assert_eq!(Exported::load(&path).unwrap(), None);
         let mut exported = Exported::default();
         exported.entries.insert(RefusalKey::default(), [Count { packets: 1, bytes: 2 }; 2]);
         exported.save(&path).unwrap();
-        assert_eq!(Exported::load(&path).unwrap(), exported);
+        assert_eq!(Exported::load(&path).unwrap(), Some(exported));
         fs::write(&path, "junk").unwrap();
-        assert_eq!(Exported::load(&path).unwrap(), Exported::default());
+        assert_eq!(Exported::load(&path).unwrap(), None);
     }
 }

@@ -43,6 +43,7 @@ pub(super) fn entry(eni: u32, port: u16) -> FlowReading {
         protocol: 6,
         class: TrafficClass::Application,
         target: None,
+        peer: None,
         target_class: TrafficClass::Application,
         windows: [window; 2],
         last_seen: 0,

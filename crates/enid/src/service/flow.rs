@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use enid_api::v1::{
-    self, AuditRequest, AuditResponse, CountersRequest, CountersResponse, FlowLog, FlushRequest,
-    FlushResponse, FollowRequest, FollowResponse, GetFlowLogRequest,
+    self, AuditRequest, AuditResponse, CountersRequest, CountersResponse, FlushRequest, FlushResponse,
+    FollowRequest, FollowResponse, GetSpoolRequest, Spool,
 };
 use enid_datapath::{Bucket, Count, Reason};
 use enid_flowlog::Format;
@@ -42,13 +42,11 @@ impl FlowApi {
 impl v1::flow_service_server::FlowService for FlowApi {
     type FollowStream = Pin<Box<dyn Stream<Item = Result<FollowResponse, Status>> + Send>>;
 
-    async fn get_flow_log(&self, _: Request<GetFlowLogRequest>) -> Result<Response<FlowLog>, Status> {
+    async fn get_spool(&self, _: Request<GetSpoolRequest>) -> Result<Response<Spool>, Status> {
         let accounting = &self.tasks.accounting;
-        Ok(Response::new(FlowLog {
-            record_directory: accounting.record_directory().display().to_string(),
-            log_directory: accounting.log_directory().display().to_string(),
-            format: accounting.format().to_string(),
-            aggregation_interval_seconds: u32::try_from(accounting.interval().as_secs()).unwrap_or(u32::MAX),
+        Ok(Response::new(Spool {
+            directory: accounting.spool_directory().display().to_string(),
+            aggregation_interval_seconds: *accounting.interval().borrow(),
         }))
     }
 
@@ -102,7 +100,10 @@ impl v1::flow_service_server::FlowService for FlowApi {
 
     async fn flush(&self, _: Request<FlushRequest>) -> Result<Response<FlushResponse>, Status> {
         let tasks = Arc::clone(&self.tasks);
-        blocking(move || Ok(FlushResponse { records: tasks.accounting.close_interval()? })).await
+        let closed =
+            blocking(move || Ok(FlushResponse { records: tasks.accounting.close_interval()? })).await?;
+        self.tasks.accounting.deliveries().flush().await;
+        Ok(closed)
     }
 }
 

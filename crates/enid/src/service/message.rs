@@ -36,6 +36,8 @@ pub(super) fn task(record: &TaskRecord, vpc: &Vpc, subnet: &Subnet) -> v1::Task 
             search: vec![vpc.domain.to_string()],
             private_name: eni.addresses.ipv4.map(|address| crate::run::private_name(address, vpc)),
         }),
+        ecs: Some(super::ecs::message(&task.ecs)),
+        tags: task.tags.clone().into(),
     }
 }
 

@@ -1,13 +1,16 @@
 //! The gRPC services: requests parsed at the edge, work done elsewhere, answers put into messages.
 
+mod ecs;
 mod explain;
 mod flow;
+mod flow_log;
 mod host;
 mod message;
 mod network;
 mod task;
 
 pub(crate) use flow::FlowApi;
+pub(crate) use flow_log::FlowLogApi;
 pub(crate) use host::HostApi;
 pub(crate) use network::NetworkApi;
 pub(crate) use task::TaskApi;

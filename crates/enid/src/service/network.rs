@@ -8,12 +8,14 @@ use enid_api::v1::{
     self, ApplyRequest, ApplyResponse, DeleteNetworkObjectRequest, DeleteNetworkObjectResponse,
     ListNetworksRequest, ListNetworksResponse, UpdatePrefixListRequest, UpdateSecurityGroupRequest,
 };
+use enid_delivery::Target;
 use enid_model::{ListUpdate, ModelError, NetworkSpec};
 use tonic::{Request, Response, Status};
 
 use super::{blocking, message};
 use crate::EnidError;
 use crate::tasks::Tasks;
+use crate::{delivery, flow_logs};
 
 /// Networks, at the door.
 #[derive(Debug)]
@@ -25,13 +27,17 @@ pub(crate) struct NetworkApi {
 impl v1::network_service_server::NetworkService for NetworkApi {
     async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyResponse>, Status> {
         let request = request.into_inner();
-        let spec = NetworkSpec::parse(&request.source, &request.file_name).map_err(EnidError::from)?;
+        let spec = NetworkSpec::parse_with(&request.source, &request.file_name, flow_logs::check);
+        let spec = spec.map_err(EnidError::from)?;
+        let planned = self.tasks.networks.planned(&spec)?;
+        let declared = flow_logs::resolve(&spec, &planned)?;
+        if !request.dry_run {
+            for flow_log in self.tasks.flow_logs.untried(&declared) {
+                delivery::probe(&flow_log.destination).await?;
+            }
+        }
         let tasks = Arc::clone(&self.tasks);
-        blocking(move || {
-            let update = |old: &_, new: &_| tasks.routers.update(old, new);
-            Ok(ApplyResponse { changes: tasks.networks.apply(&spec, request.dry_run, update)? })
-        })
-        .await
+        blocking(move || Ok(ApplyResponse { changes: apply(&tasks, &spec, request.dry_run)? })).await
     }
 
     async fn list(&self, _: Request<ListNetworksRequest>) -> Result<Response<ListNetworksResponse>, Status> {
@@ -86,6 +92,23 @@ impl v1::network_service_server::NetworkService for NetworkApi {
     }
 }
 
+/// Applies a network file: all of it, or nothing if something in it is refused.
+fn apply(tasks: &Tasks, spec: &NetworkSpec, dry_run: bool) -> Result<Vec<String>, EnidError> {
+    // What flow logs are of must not go in between.
+    let _networks = tasks.networks.hold();
+    let declared = flow_logs::resolve(spec, &tasks.networks.planned(spec)?)?;
+    let planned = tasks.flow_logs.apply(&declared, true)?;
+    let mut changes =
+        tasks.networks.apply(spec, dry_run, |old: &_, new: &_| tasks.routers.update(old, new))?;
+    changes.extend(if dry_run {
+        planned
+    } else {
+        // Only now do new VPCs and subnets have their identifiers.
+        tasks.flow_logs.apply(&flow_logs::resolve(spec, &tasks.networks.current())?, false)?
+    });
+    Ok(changes)
+}
+
 fn delete(tasks: &Tasks, object: Object) -> Result<(), EnidError> {
     let _alone = tasks.networks.hold_alone();
     let current = tasks.networks.current();
@@ -93,12 +116,20 @@ fn delete(tasks: &Tasks, object: Object) -> Result<(), EnidError> {
         Object::Vpc(wanted) => {
             let vpc = current.vpc(&wanted)?;
             unused(tasks.find(|eni| eni.vpc == vpc.id), || format!("VPC {}", vpc.name))?;
+            let is_in = |target| match target {
+                Target::Vpc(id) => id == vpc.id,
+                Target::Subnet(id) => vpc.subnets.iter().any(|subnet| subnet.id == id),
+                Target::Eni(_) => false,
+            };
+            without_flow_logs(tasks, is_in, || format!("VPC {}", vpc.name))?;
             tasks.routers.remove(vpc.id)?;
             tasks.networks.remove_vpc(vpc.id)
         }
         Object::Subnet(wanted) => {
             let (vpc, subnet) = current.subnet(&wanted)?;
             unused(tasks.find(|eni| eni.subnet == subnet.id), || format!("subnet {}", subnet.name))?;
+            let is_of = |target| target == Target::Subnet(subnet.id);
+            without_flow_logs(tasks, is_of, || format!("subnet {}", subnet.name))?;
             tasks.routers.remove_subnet(vpc.id, subnet)?;
             tasks.networks.remove_subnet(subnet.id)
         }
@@ -113,6 +144,16 @@ fn delete(tasks: &Tasks, object: Object) -> Result<(), EnidError> {
             tasks.networks.remove_prefix_list(list.id)
         }
     }
+}
+
+/// Refuses what has a flow log.
+fn without_flow_logs(
+    tasks: &Tasks,
+    uses: impl Fn(Target) -> bool,
+    object: impl FnOnce() -> String,
+) -> Result<(), EnidError> {
+    let found = tasks.flow_logs.find(uses);
+    found.map_or(Ok(()), |flow_log| Err(EnidError::HasFlowLog { object: object(), flow_log }))
 }
 
 fn list_update<T: FromStr<Err = ModelError>>(

@@ -1,20 +1,22 @@
 //! `TaskService`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use enid_api::v1::{
     self, CreateTaskRequest, DeleteTaskRequest, DeleteTaskResponse, ExplainRequest, ExplainResponse,
     GetTaskRequest, ListTasksRequest, ListTasksResponse, PrepareRunRequest, PrepareRunResponse,
+    UpdateTaskRequest,
 };
 use enid_model::{
-    IdleTimeouts, ModelError, Mtu, PlatformVersion, TaskName, TcpEstablishedTimeout, TrafficClass,
-    UdpStreamTimeout, UdpTimeout,
+    EcsTask, IdleTimeouts, ModelError, Mtu, PlatformVersion, Tags, TaskName, TcpEstablishedTimeout,
+    TrafficClass, UdpStreamTimeout, UdpTimeout,
 };
 use enid_store::TaskRecord;
 use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
 
-use super::{blocking, explain, message};
+use super::{blocking, ecs, explain, message};
 use crate::EnidError;
 use crate::addresses::WantedAddresses;
 use crate::run::Runs;
@@ -64,6 +66,24 @@ impl v1::task_service_server::TaskService for TaskApi {
         blocking(move || Ok(DeleteTaskResponse { existed: tasks.delete(&name)? })).await
     }
 
+    async fn update(&self, request: Request<UpdateTaskRequest>) -> Result<Response<v1::Task>, Status> {
+        let UpdateTaskRequest { name, ecs, tags, remove_tags } = request.into_inner();
+        let name: TaskName = name.parse().map_err(EnidError::from)?;
+        let tasks = Arc::clone(&self.tasks);
+        blocking(move || {
+            let record = tasks.update(&name, |task| {
+                ecs::update(&mut task.ecs, ecs.unwrap_or_default())?;
+                let mut changed: BTreeMap<String, String> = std::mem::take(&mut task.tags).into();
+                changed.retain(|key, _| !remove_tags.contains(key));
+                changed.extend(tags);
+                task.tags = Tags::new(changed)?;
+                Ok(())
+            })?;
+            answer(&tasks, &record)
+        })
+        .await
+    }
+
     async fn prepare_run(
         &self,
         request: Request<PrepareRunRequest>,
@@ -94,6 +114,8 @@ impl v1::task_service_server::TaskService for TaskApi {
 }
 
 fn parse(request: CreateTaskRequest) -> Result<NewTask, EnidError> {
+    let mut ecs = EcsTask::default();
+    ecs::update(&mut ecs, request.ecs.unwrap_or_default())?;
     Ok(NewTask {
         name: request.name.parse()?,
         subnet: request.subnet,
@@ -109,6 +131,8 @@ fn parse(request: CreateTaskRequest) -> Result<NewTask, EnidError> {
         },
         netns: request.netns.map(Into::into),
         idle_timeouts: parse_idle_timeouts(request.idle_timeouts.unwrap_or_default())?,
+        ecs,
+        tags: Tags::new(request.tags)?,
     })
 }
 

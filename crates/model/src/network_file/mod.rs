@@ -4,6 +4,7 @@
 //! out is a valid [`NetworkSpec`] or nothing. `docs/network-file.md` is the format's reference.
 
 mod block;
+mod flow_log;
 mod nearest;
 mod prefix_list;
 mod problem;
@@ -22,8 +23,8 @@ use toml::de::DeTable;
 
 pub(crate) use block::Block;
 pub(crate) use problem::lines;
-pub use problem::{NetworkFileError, Problem};
-pub use spec::{NetworkSpec, PrefixListSpec, SecurityGroupSpec, SubnetSpec, VpcSpec};
+pub use problem::{NetworkFileError, Problem, Written};
+pub use spec::{FlowLogSpec, NetworkSpec, PrefixListSpec, SecurityGroupSpec, SubnetSpec, VpcSpec};
 
 use problem::Report;
 use table::{Table, refuse_duplicates};
@@ -37,6 +38,18 @@ impl NetworkSpec {
     /// # Errors
     /// Everything that is wrong with the file; of a file that isn't TOML, the first mistake in its syntax.
     pub fn parse(text: &str, file: &str) -> Result<Self, NetworkFileError> {
+        Self::parse_with(text, file, |_| Vec::new())
+    }
+
+    /// As [`Self::parse`], with what `check` finds in the file's flow logs, whose texts are not read here.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], and what `check` has found.
+    pub fn parse_with(
+        text: &str,
+        file: &str,
+        check: impl Fn(&FlowLogSpec) -> Vec<Problem>,
+    ) -> Result<Self, NetworkFileError> {
         let mut report = Report::new(text, file);
         let document = match DeTable::parse(text) {
             Ok(document) => document,
@@ -48,6 +61,10 @@ impl NetworkSpec {
             root.tables("vpc", &mut report).iter().map(|table| vpc::read(table, &mut report)).collect();
         let names = drafts.iter().filter_map(|draft| draft.name.as_ref());
         refuse_duplicates(names, "a VPC's name is unique on the host", &mut report);
+        let names = drafts.iter().flat_map(|draft| &draft.flow_logs);
+        refuse_duplicates(names, "a flow log's name is unique on the host", &mut report);
+        let specs = drafts.iter().filter_map(|draft| draft.spec.as_ref());
+        report.extend(specs.flat_map(|spec| &spec.flow_logs).flat_map(check).collect());
         report.finish(Self { vpcs: drafts.into_iter().filter_map(|draft| draft.spec).collect() })
     }
 

@@ -35,9 +35,45 @@ pub struct NetworkFileError {
 }
 
 impl NetworkFileError {
+    /// What is wrong with a file, if anything is.
+    ///
+    /// # Errors
+    /// There is a problem.
+    pub fn unless_empty(mut problems: Vec<Problem>) -> Result<(), Self> {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        Err(Self { problems })
+    }
+
     /// All that is wrong, in the file's order; at least one.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+}
+
+/// A text of the file that others read, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The text.
+    pub text: String,
+    file: String,
+    line: usize,
+    column: usize,
+    field: String,
+}
+
+impl Written {
+    /// What is wrong with it, where it stands.
+    pub fn problem(&self, reason: &str) -> Problem {
+        Problem {
+            file: self.file.clone(),
+            line: self.line,
+            column: self.column,
+            field: self.field.clone(),
+            reason: printable(reason),
+        }
     }
 }
 
@@ -95,16 +131,28 @@ impl<'t> Report<'t> {
     }
 
     pub(super) fn add(&mut self, place: &Place, reason: impl AsRef<str>) {
+        let written = self.written(Placed { value: String::new(), place: place.clone() });
+        self.problems.push(written.problem(reason.as_ref()));
+    }
+
+    /// Adds what somebody else has found.
+    pub(super) fn extend(&mut self, problems: Vec<Problem>) {
+        self.problems.extend(problems);
+    }
+
+    /// A text and where it stands, for others to read.
+    pub(super) fn written(&self, text: Placed<String>) -> Written {
+        let place = &text.place;
         let line = self.line(place);
         let start = self.line_starts.get(line - 1).copied().unwrap_or_default();
         let before = self.text.get(start..place.offset).unwrap_or_default();
-        self.problems.push(Problem {
+        Written {
             file: self.file.to_owned(),
             line,
             column: before.chars().count() + 1,
             field: printable(&place.field),
-            reason: printable(reason.as_ref()),
-        });
+            text: text.value,
+        }
     }
 
     /// The error of a file that isn't TOML.
@@ -115,12 +163,8 @@ impl<'t> Report<'t> {
     }
 
     /// The value, if nothing was wrong.
-    pub(super) fn finish<T>(mut self, value: T) -> Result<T, NetworkFileError> {
-        if self.problems.is_empty() {
-            return Ok(value);
-        }
-        self.problems.sort_by_key(|problem| (problem.line, problem.column));
-        Err(NetworkFileError { problems: self.problems })
+    pub(super) fn finish<T>(self, value: T) -> Result<T, NetworkFileError> {
+        NetworkFileError::unless_empty(self.problems).map(|()| value)
     }
 }
 

@@ -62,11 +62,19 @@ pub(crate) fn rule(groups: Vec<Name>, lists: Vec<Name>) -> impl Strategy<Value =
         any::<u8>().prop_map(Protocol::Number),
     ];
     let selectors = (proptest::option::of(ports), proptest::option::of(icmp));
-    (protocol, selectors, peer).prop_map(|(protocol, (ports, icmp), peer)| RuleSpec {
-        protocol,
-        ports: ports.filter(|_| protocol.has_ports()),
-        icmp: icmp.filter(|_| protocol.is_icmp()),
-        peer,
+    (protocol, selectors, peer).prop_map(|(protocol, (ports, icmp), peer)| {
+        // Each family has an ICMP of its own.
+        let protocol = match (protocol, &peer) {
+            (Protocol::ICMP, PeerSpec::Cidr(Cidr::Ipv6(_))) => Protocol::ICMPV6,
+            (Protocol::ICMPV6, PeerSpec::Cidr(Cidr::Ipv4(_))) => Protocol::ICMP,
+            (protocol, _) => protocol,
+        };
+        RuleSpec {
+            protocol,
+            ports: ports.filter(|_| protocol.has_ports()),
+            icmp: icmp.filter(|_| protocol.is_icmp()),
+            peer,
+        }
     })
 }
 
@@ -178,6 +186,7 @@ fn vpc(number: usize) -> impl Strategy<Value = VpcSpec> {
             subnets: subnets.into_iter().map(|number| subnet(number, zone, families)).collect(),
             prefix_lists,
             security_groups,
+            flow_logs: Vec::new(),
         },
     )
 }

@@ -1,6 +1,7 @@
 //! `[[vpc.security_group]]` and its rules.
 
 use crate::icmp::{parse_icmp_code, parse_icmp_type};
+use crate::rule_spec::never_matches;
 use crate::{
     Cidr, DEFAULT_SECURITY_GROUP, IcmpSelector, MAX_RULES, Name, PeerSpec, PortRange, PrefixListId, Protocol,
     RuleSpec, SecurityGroupId,
@@ -118,12 +119,14 @@ fn read_rule(table: &Table<'_>, report: &mut Report<'_>) -> RuleDraft {
         let reason = format!("ports are for tcp and udp, and the rule's protocol is {protocol}");
         report.add(&ports.place, reason);
     }
-    RuleDraft {
-        protocol,
-        ports: ports.map(|found| found.value),
-        icmp: read_icmp(table, protocol, report),
-        peer: read_peer(table, report),
+    let icmp = read_icmp(table, protocol, report);
+    let peer = read_peer(table, report);
+    if let (Some(protocol), Some(Placed { value: PeerSpec::Cidr(cidr), place })) = (protocol, &peer)
+        && let Some(reason) = never_matches(protocol, *cidr)
+    {
+        report.add(place, reason);
     }
+    RuleDraft { protocol, ports: ports.map(|found| found.value), icmp, peer }
 }
 
 fn read_icmp(table: &Table<'_>, protocol: Option<Protocol>, report: &mut Report<'_>) -> Option<IcmpSelector> {

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use crate::{Cidr, Ipv4Cidr, Ipv6Cidr, Name, PeerSpec, RuleSpec, Uplink};
 
+use super::problem::Written;
+
 /// A valid network file. Only [`NetworkSpec::parse`] makes one, so that each holds what the file format promises:
 /// unique names, blocks inside their VPC's, no overlaps, references that resolve.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,6 +41,33 @@ pub struct VpcSpec {
     pub prefix_lists: Vec<PrefixListSpec>,
     /// The declared security groups, in the file's order. `default` is among them only if the file declares it.
     pub security_groups: Vec<SecurityGroupSpec>,
+    /// The declared flow logs, in the file's order.
+    pub flow_logs: Vec<FlowLogSpec>,
+}
+
+/// A declared flow log: texts, which whoever makes flow logs reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowLogSpec {
+    /// A [`Name`], unique in the file.
+    pub name: Written,
+    /// The name of the subnet whose records it has; the VPC's where absent.
+    pub subnet: Option<Written>,
+    /// Where to.
+    pub destination: Written,
+    /// The fields of a record.
+    pub format: Option<Written>,
+    /// The aggregation interval in seconds.
+    pub interval: Option<Written>,
+    /// Which records.
+    pub traffic: Option<Written>,
+    /// What a file is.
+    pub file_format: Option<Written>,
+    /// Whether folders are named as Hive names partitions.
+    pub hive_partitions: bool,
+    /// Whether each hour has a folder.
+    pub hourly_partitions: bool,
+    /// The keys of tags to show.
+    pub interface_tags: Vec<Written>,
 }
 
 /// A declared subnet.

@@ -45,12 +45,18 @@ impl<'t> Table<'t> {
         field: &str,
         report: &mut Report<'_>,
     ) -> Option<Placed<T>> {
+        let Placed { value, place } = self.text(field, report)?;
+        placed(value.parse(), place, report)
+    }
+
+    /// The field's text; absent if the field is, or if it is no text.
+    pub(super) fn text(&self, field: &str, report: &mut Report<'_>) -> Option<Placed<&'t str>> {
         let (value, place) = self.value(field)?;
         let DeValue::String(text) = value else {
             report.add(&place, format!("expected a string, found {}", kind(value)));
             return None;
         };
-        placed(text.parse(), place, report)
+        Some(Placed { value: text.as_ref(), place })
     }
 
     /// As [`Self::parse`]; a field that is absent is reported with `what` it should be.
@@ -113,6 +119,18 @@ impl<'t> Table<'t> {
             other => {
                 report.add(&place, format!("expected a string or an integer, found {}", kind(other)));
                 None
+            }
+        }
+    }
+
+    /// Whether the field is true; false where it is absent.
+    pub(super) fn flag(&self, field: &str, report: &mut Report<'_>) -> bool {
+        match self.value(field) {
+            None => false,
+            Some((DeValue::Boolean(value), _)) => *value,
+            Some((other, place)) => {
+                report.add(&place, format!("expected true or false, found {}", kind(other)));
+                false
             }
         }
     }

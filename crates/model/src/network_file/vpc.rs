@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use crate::{Ipv4Cidr, Ipv6Cidr, Name, Uplink};
 
 use super::block::{self, Block, is_unicast};
+use super::flow_log::{self, FlowLogDraft};
 use super::problem::{Placed, Report};
 use super::spec::VpcSpec;
 use super::table::{Table, refuse_duplicates};
 use super::{prefix_list, security_group, subnet};
 
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 10] = [
     "name",
     "ipv4_cidr",
     "ipv6_cidr",
@@ -20,11 +21,14 @@ const FIELDS: [&str; 9] = [
     "subnet",
     "prefix_list",
     "security_group",
+    "flow_log",
 ];
 
 /// What could be read of a VPC.
 pub(super) struct VpcDraft {
     pub(super) name: Option<Placed<Name>>,
+    /// The names of its flow logs.
+    pub(super) flow_logs: Vec<Placed<Name>>,
     /// The whole, if no required field is missing or refused.
     pub(super) spec: Option<VpcSpec>,
 }
@@ -64,6 +68,10 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> VpcDraft {
     refuse_duplicates(names, "a security group's name is unique in its VPC", report);
     security_group::check_references(&groups, &prefix_lists, report);
 
+    let flow_logs: Vec<FlowLogDraft> =
+        table.tables("flow_log", report).iter().map(|table| flow_log::read(table, report)).collect();
+    let flow_log_names = flow_logs.iter().filter_map(|flow_log| flow_log.name.clone()).collect();
+
     let spec = || {
         Some(VpcSpec {
             name: name.as_ref()?.value.clone(),
@@ -78,10 +86,11 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> VpcDraft {
                 .into_iter()
                 .filter_map(security_group::SecurityGroupDraft::spec)
                 .collect(),
+            flow_logs: flow_logs.into_iter().filter_map(|flow_log| flow_log.spec).collect(),
         })
     };
     let spec = spec();
-    VpcDraft { name, spec }
+    VpcDraft { name, flow_logs: flow_log_names, spec }
 }
 
 fn read_block<B: Block>(table: &Table<'_>, report: &mut Report<'_>) -> Option<Placed<B>> {

@@ -29,6 +29,16 @@ pub enum LookupError {
         /// What it may be, as `vpc/name`.
         candidates: Vec<String>,
     },
+    /// It names another VPC than the one that is asked.
+    #[error("{kind} `{wanted}`: it has to be of vpc {vpc}")]
+    OtherVpc {
+        /// "subnet", "security group" or "prefix list".
+        kind: &'static str,
+        /// What was called for.
+        wanted: String,
+        /// The VPC that is asked.
+        vpc: Name,
+    },
 }
 
 fn there_is(known: &[String]) -> String {
@@ -139,7 +149,7 @@ impl Vpc {
         self.member(wanted, &self.subnets)
     }
 
-    /// The security group of this identifier or name.
+    /// The security group of this identifier or name; a name may say that it is this VPC's (`vpc/group`).
     pub fn security_group(&self, wanted: &str) -> Result<&SecurityGroup, LookupError> {
         self.member(wanted, &self.security_groups)
     }
@@ -160,7 +170,15 @@ impl Vpc {
     }
 
     fn member<'v, T: Member>(&self, wanted: &str, members: &'v [T]) -> Result<&'v T, LookupError> {
-        find(members.iter(), wanted).ok_or_else(|| LookupError::Unknown {
+        let name = match wanted.split_once('/') {
+            Some((vpc, name)) if find(std::iter::once(self), vpc).is_some() => name,
+            Some(_) => {
+                let (kind, wanted, vpc) = (T::KIND, wanted.to_owned(), self.name.clone());
+                return Err(LookupError::OtherVpc { kind, wanted, vpc });
+            }
+            None => wanted,
+        };
+        find(members.iter(), name).ok_or_else(|| LookupError::Unknown {
             kind: T::KIND,
             wanted: wanted.to_owned(),
             known: members.iter().map(|member| qualified(self, member)).collect(),

@@ -2,7 +2,7 @@
 
 use enid_api::v1::{IdleTimeouts, Task};
 
-use super::Deletion;
+use super::{Deletion, ecs};
 use crate::text::Column::Left;
 use crate::text::{Pairs, Table, or_dash};
 
@@ -58,6 +58,12 @@ pub(super) fn task(task: &Task) -> String {
         pairs.add_some("private-name", dns.private_name.as_ref());
     }
     pairs.add("platform-version", &task.platform_version);
+    for (field, value) in task.ecs.iter().flat_map(ecs::fields) {
+        pairs.add(&format!("ecs-{field}"), value);
+    }
+    for (key, value) in &task.tags {
+        pairs.add("tag", format_args!("{key}={value}"));
+    }
     // The map has no order of its own.
     let mut environment: Vec<_> = task.environment.iter().collect();
     environment.sort();
@@ -86,7 +92,7 @@ pub(super) fn deletions(deletions: &[Deletion]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use enid_api::v1::{Dns, Eni};
+    use enid_api::v1::{Dns, EcsTask, Eni};
 
     #[test]
     fn a_task_is_a_line_for_each_property() {
@@ -116,6 +122,12 @@ mod tests {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
             dns: Some(Dns { servers: vec!["10.0.0.2".into()], ..Dns::default() }),
+            ecs: Some(EcsTask {
+                cluster_name: Some("shop".into()),
+                container_id: Some("4f1c".into()),
+                ..EcsTask::default()
+            }),
+            tags: [("Name".to_owned(), "web 1".to_owned())].into(),
         };
         assert_eq!(
             super::task(&task),
@@ -134,6 +146,9 @@ mod tests {
              idle-timeouts     tcp 432000 s, udp 30 s, udp-stream 180 s\n\
              dns               10.0.0.2\n\
              platform-version  1.4.0\n\
+             ecs-cluster-name  shop\n\
+             ecs-container-id  4f1c\n\
+             tag               Name=web 1\n\
              environment       A=1\n\
              environment       B=2\n"
         );

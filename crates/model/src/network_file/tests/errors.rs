@@ -38,8 +38,8 @@ fn unknown_fields() {
     refused_in_vpc(
         "cidr = \"10.0.0.0/16\"\nup_link = \"nat\"\n",
         &[
-            "network.toml:4:1: vpc[0].cidr: unknown field; did you mean `ipv4_cidr`? allowed: name, ipv4_cidr, ipv6_cidr, uplink, domain, dns_servers, subnet, prefix_list, security_group",
-            "network.toml:5:1: vpc[0].up_link: unknown field; did you mean `uplink`? allowed: name, ipv4_cidr, ipv6_cidr, uplink, domain, dns_servers, subnet, prefix_list, security_group",
+            "network.toml:4:1: vpc[0].cidr: unknown field; did you mean `ipv4_cidr`? allowed: name, ipv4_cidr, ipv6_cidr, uplink, domain, dns_servers, subnet, prefix_list, security_group, flow_log",
+            "network.toml:5:1: vpc[0].up_link: unknown field; did you mean `uplink`? allowed: name, ipv4_cidr, ipv6_cidr, uplink, domain, dns_servers, subnet, prefix_list, security_group, flow_log",
         ],
     );
     refused(
@@ -402,7 +402,7 @@ fn icmp_types_and_codes() {
     ] {
         let line = line.replace('…', "vpc[0].security_group[0].ingress[0].");
         refused_in_rule(
-            &format!("protocol = \"icmp\"\n{fields}cidr = \"::/0\"\n"),
+            &format!("protocol = \"icmp\"\n{fields}cidr = \"0.0.0.0/0\"\n"),
             &[&format!("network.toml:{line}")],
         );
     }
@@ -413,6 +413,15 @@ fn icmp_types_and_codes() {
             "network.toml:9:13: vpc[0].security_group[0].ingress[0].icmp_code: types and codes are for icmp and icmpv6, and the rule's protocol is tcp",
         ],
     );
+    for (protocol, cidr, reason) in [
+        ("icmp", "::/0", "no icmp has an address of `::/0`: of IPv6 it is icmpv6"),
+        ("icmpv6", "10.0.0.0/8", "no icmpv6 has an address of `10.0.0.0/8`: of IPv4 it is icmp"),
+    ] {
+        refused_in_rule(
+            &format!("protocol = \"{protocol}\"\ncidr = \"{cidr}\"\n"),
+            &[&format!("network.toml:8:8: vpc[0].security_group[0].ingress[0].cidr: {reason}")],
+        );
+    }
     refused_in_rule(
         "icmp_type = 8\ncidr = \"::/0\"\n",
         &[
@@ -485,7 +494,7 @@ fn problems_are_all_reported_in_the_files_order() {
             "network.toml:1:1: vpc[0].name: missing: the VPC's name, unique on the host, as `name = \"blue\"`",
             "network.toml:1:1: vpc[0]: a VPC needs an address block: ipv4_cidr, ipv6_cidr or both",
             "network.toml:2:10: vpc[0].uplink: `vxlan` is not an uplink: expected `nat` or `none`",
-            "network.toml:3:1: vpc[0].colour: unknown field; allowed: name, ipv4_cidr, ipv6_cidr, uplink, domain, dns_servers, subnet, prefix_list, security_group",
+            "network.toml:3:1: vpc[0].colour: unknown field; allowed: name, ipv4_cidr, ipv6_cidr, uplink, domain, dns_servers, subnet, prefix_list, security_group, flow_log",
             "network.toml:5:1: vpc[0].subnet[0].zone: missing: the availability zone, as `zone = \"local-a\"`",
             "network.toml:7:13: vpc[0].subnet[0].ipv4_cidr: the VPC has no IPv4 block: give it ipv4_cidr first",
             "network.toml:10:37: vpc[0].security_group[0].ingress[0].ports: ports are for tcp and udp, and the rule's protocol is all",

@@ -121,7 +121,7 @@ fn rules_name_icmp_messages_and_prefix_lists() {
         "{VPC}[[vpc.security_group]]\nname = 'web'\n\
          ingress = [{{protocol = 'icmp', icmp_type = 8, icmp_code = 0, cidr = '0.0.0.0/0'}},\n\
          {{protocol = 58, icmp_type = 'packet-too-big', prefix_list = 'corporate'}},\n\
-         {{protocol = 'icmp', icmp_type = '0x08', cidr = '::/0'}}, {{protocol = 'icmp', prefix_list = 'none'}}]\n\
+         {{protocol = 'icmp', icmp_type = '0x08', cidr = '0.0.0.0/0'}}, {{protocol = 'icmp', prefix_list = 'none'}}]\n\
          [[vpc.prefix_list]]\nname = 'corporate'\nentries = ['10.0.0.0/8', 'fd00::/8', '10.1.0.0/16']\n\
          [[vpc.prefix_list]]\nname = 'none'\nentries = []\n"
     );
@@ -130,7 +130,10 @@ fn rules_name_icmp_messages_and_prefix_lists() {
     let spec = parse(&text.replace("'0x08'", "0x08"));
     let [vpc] = spec.vpcs() else { panic!("{spec:?}") };
     let rules: Vec<String> = vpc.security_groups[0].ingress.iter().map(ToString::to_string).collect();
-    assert_eq!(rules, ["icmp:8/0:0.0.0.0/0", "icmpv6:2:pl=corporate", "icmp:8:::/0", "icmp:all:pl=none"]);
+    assert_eq!(
+        rules,
+        ["icmp:8/0:0.0.0.0/0", "icmpv6:2:pl=corporate", "icmp:8:0.0.0.0/0", "icmp:all:pl=none"]
+    );
     let entries: Vec<String> = vpc.prefix_lists[0].entries.iter().map(ToString::to_string).collect();
     assert_eq!(entries, ["10.0.0.0/8", "fd00::/8", "10.1.0.0/16"]);
     assert!(vpc.prefix_lists[1].entries.is_empty());

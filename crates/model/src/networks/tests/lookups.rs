@@ -68,6 +68,17 @@ fn a_security_group_is_found_in_its_vpc_and_on_the_host() {
         networks.vpc("red").unwrap().security_group("web").unwrap_err().to_string(),
         "there is no security group `web`; there is red/default"
     );
+    // A VPC that is asked for one of its own may be named as well.
+    for text in ["blue/web".to_owned(), format!("{}/web", blue.id), format!("blue/{}", web.id)] {
+        assert_eq!(blue.security_group(&text), Ok(web), "{text}");
+    }
+    for (text, expected) in [
+        ("blue/api", "there is no security group `blue/api`; there is blue/default, blue/web"),
+        ("red/default", "security group `red/default`: it has to be of vpc blue"),
+        ("red/web", "security group `red/web`: it has to be of vpc blue"),
+    ] {
+        assert_eq!(blue.security_group(text).unwrap_err().to_string(), expected);
+    }
     assert_eq!(
         networks.security_group("default").unwrap_err().to_string(),
         "security group `default` is in several VPCs; say which: blue/default, red/default"

@@ -50,6 +50,7 @@ fn declare(networks: &Networks) -> NetworkSpec {
         dns_servers: vpc.dns_servers.clone(),
         subnets: vpc.subnets.iter().map(subnet).collect(),
         prefix_lists: vpc.prefix_lists.iter().map(prefix_list).collect(),
+        flow_logs: Vec::new(),
         security_groups: vpc.security_groups.iter().map(|known| group(vpc, known)).collect(),
     };
     NetworkSpec { vpcs: networks.vpcs().iter().map(vpc).collect() }
