@@ -111,13 +111,7 @@ fn top(directory: &str) -> Result<(), Box<dyn Error>> {
     let fields = Some(needs.iter().map(|(field, _)| *field).collect::<Vec<Field>>());
     let mut scan = Scan::of_path(Path::new(directory), Query { fields, needs, ..Query::default() })?;
     let threads = std::thread::available_parallelism()?.get();
-    let begin = || Summary::new(GroupBy::Peer);
-    let totals =
-        scan.fold(threads, &no_progress, &|error| println!("{error}"), begin, |sum, record| sum.add(record));
-    let mut summary = Summary::new(GroupBy::Peer);
-    for total in totals {
-        summary.merge(total);
-    }
+    let summary = scan.summarize(GroupBy::Peer, threads, &no_progress, &|error| println!("{error}"));
     for (key, totals) in summary.top(10, SortBy::Bytes) {
         println!("{key} {} {} {}", totals.bytes, totals.packets, totals.flows);
     }

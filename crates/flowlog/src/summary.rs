@@ -196,20 +196,37 @@ impl Summary {
         else {
             return;
         };
-        self.total.add(packets, bytes);
-        let key = match key_value(self.group_by, record) {
+        let totals = Totals { packets, bytes, flows: 1 };
+        match service_port(self.group_by, record) {
+            Some(port) => {
+                self.total.merge(totals);
+                self.groups.entry(port).or_default().merge(totals);
+            }
+            None => self.add_totals(key_value(self.group_by, record), totals),
+        }
+    }
+
+    /// Adds what records with this key have together.
+    pub(crate) fn add_totals(&mut self, key: Option<Value<'_>>, totals: Totals) {
+        self.total.merge(totals);
+        let key = match key {
             Some(Value::Text(text)) => {
                 match self.texts.get_mut(text) {
-                    Some(totals) => totals.add(packets, bytes),
-                    None => self.texts.entry(text.into()).or_default().add(packets, bytes),
+                    Some(group) => group.merge(totals),
+                    None => self.texts.entry(text.into()).or_default().merge(totals),
                 }
                 return;
             }
             Some(Value::Eni(id)) => Key::Eni(id),
             Some(Value::Address(address)) => Key::Address(address),
-            _ => service_port(self.group_by, record).unwrap_or(Key::Unknown),
+            _ => Key::Unknown,
         };
-        self.groups.entry(key).or_default().add(packets, bytes);
+        self.groups.entry(key).or_default().merge(totals);
+    }
+
+    /// What the records are grouped by.
+    pub(crate) const fn group_by(&self) -> GroupBy {
+        self.group_by
     }
 
     /// Adds what another one of the same grouping has added up.

@@ -154,9 +154,31 @@ impl Column {
         }
     }
 
+    /// How many values there are to choose from.
+    pub(crate) fn distinct(&self) -> usize {
+        self.next_index() as usize
+    }
+
+    /// Which of the values the row has; none of them where it has none.
+    pub(crate) fn index(&self, row: usize) -> usize {
+        self.indices.get(row).map_or(NULL as usize, |index| *index as usize)
+    }
+
+    /// The row's number, in a column of numbers.
+    pub(crate) fn number(&self, row: usize) -> Option<u64> {
+        match &self.values {
+            Values::Numbers(values) => values.get(self.index(row)).copied(),
+            _ => None,
+        }
+    }
+
     /// The row's value.
     pub(crate) fn value(&self, row: usize) -> Option<Value<'_>> {
-        let index = *self.indices.get(row)? as usize;
+        self.value_at(self.index(row))
+    }
+
+    /// One of the values.
+    pub(crate) fn value_at(&self, index: usize) -> Option<Value<'_>> {
         match &self.values {
             Values::Numbers(values) => values.get(index).map(|number| Value::Number(*number)),
             Values::Addresses(values) => values.get(index).map(|address| Value::Address(*address)),

@@ -7,8 +7,9 @@ use std::thread;
 
 use crate::error::FlowLogError;
 use crate::scan::list::ScanFile;
-use crate::scan::parquet::ParquetFile;
-use crate::scan::{Meter, Opened, Progress, Scan, ScannedRecord};
+use crate::scan::parquet::{ParquetFile, Rows};
+use crate::scan::{Inner, Meter, Opened, Progress, Scan, ScannedRecord, totals};
+use crate::summary::{GroupBy, Summary};
 
 /// A piece of work: a file of lines is one, and so is each row group of a Parquet file.
 enum Task<'a> {
@@ -49,6 +50,12 @@ impl<'a> Queue<'a> {
     }
 }
 
+/// What a task finds.
+enum Found<'a> {
+    Record(ScannedRecord<'a>),
+    Rows(&'a Rows),
+}
+
 impl Scan {
     /// Reads all records in any order, on so many threads: each has a total of its own, begun by `begin`, to which `add`
     /// adds records. Returns the totals. `report` gets what can't be read.
@@ -60,6 +67,44 @@ impl Scan {
         begin: impl Fn() -> T + Sync,
         add: impl Fn(&mut T, &ScannedRecord<'_>) + Sync,
     ) -> Vec<T> {
+        self.run(threads, progress, report, begin, |total, found| match found {
+            Found::Record(record) => add(total, &record),
+            Found::Rows(rows) => each_row(rows, report, |record| add(total, record)),
+        })
+    }
+
+    /// Adds all records up, on so many threads. The query's needs are [`Summary::needs`], and its fields are best no
+    /// more than these. `report` gets what can't be read.
+    pub fn summarize(
+        &mut self,
+        group_by: GroupBy,
+        threads: usize,
+        progress: Progress<'_>,
+        report: &(dyn Fn(FlowLogError) + Sync),
+    ) -> Summary {
+        let begin = || Summary::new(group_by);
+        let parts = self.run(threads, progress, report, begin, |summary, found| match found {
+            Found::Record(record) => summary.add(&record),
+            Found::Rows(rows) => {
+                totals::add(rows, summary)
+                    .unwrap_or_else(|| each_row(rows, report, |record| summary.add(record)));
+            }
+        });
+        let mut summary = begin();
+        for part in parts {
+            summary.merge(part);
+        }
+        summary
+    }
+
+    fn run<T: Send>(
+        &mut self,
+        threads: usize,
+        progress: Progress<'_>,
+        report: &(dyn Fn(FlowLogError) + Sync),
+        begin: impl Fn() -> T + Sync,
+        add: impl Fn(&mut T, Found<'_>) + Sync,
+    ) -> Vec<T> {
         std::mem::take(&mut self.listed.errors).into_iter().for_each(report);
         let scan = &*self;
         let meter = scan.meter(progress);
@@ -68,7 +113,7 @@ impl Scan {
         let work = || {
             let mut total = begin();
             while let Some(task) = queue.take() {
-                let groups = scan.work(task, &meter, report, &mut |record| add(&mut total, record));
+                let groups = scan.work(task, &meter, report, &mut |found| add(&mut total, found));
                 queue.done(groups.into_iter());
             }
             total
@@ -90,27 +135,40 @@ impl Scan {
         task: Task<'a>,
         meter: &Meter<'_>,
         report: &(dyn Fn(FlowLogError) + Sync),
-        add: &mut dyn FnMut(&ScannedRecord<'_>),
+        add: &mut dyn FnMut(Found<'_>),
     ) -> Vec<Task<'a>> {
-        let mut use_record = |record: Result<ScannedRecord<'_>, FlowLogError>| {
-            match record {
-                Ok(record) => add(&record),
+        match task {
+            Task::Group(file, group) => match self.rows(&file, group, meter) {
                 Err(error) => report(error),
-            }
-            ControlFlow::Continue(())
-        };
-        let _ = match task {
-            Task::Group(file, group) => self.read_group(&file, group, meter, &mut use_record),
+                Ok(rows) => add(Found::Rows(&rows)),
+            },
             Task::File(file) => match self.open(file, meter) {
-                Err(error) => use_record(Err(error)),
-                Ok(None) => ControlFlow::Continue(()),
-                Ok(Some(Opened::Lines(reader))) => self.read_lines(*reader, &mut use_record),
+                Err(error) => report(error),
+                Ok(None) => {}
+                Ok(Some(Opened::Lines(reader))) => {
+                    let _ = self.read_lines(*reader, &mut |record| {
+                        match record {
+                            Ok(record) => add(Found::Record(record)),
+                            Err(error) => report(error),
+                        }
+                        ControlFlow::Continue(())
+                    });
+                }
                 Ok(Some(Opened::Parquet(file, groups))) => {
                     let file: Arc<ParquetFile> = file.into();
                     return groups.into_iter().map(|group| Task::Group(Arc::clone(&file), group)).collect();
                 }
             },
-        };
+        }
         Vec::new()
+    }
+}
+
+fn each_row(rows: &Rows, report: &dyn Fn(FlowLogError), mut add: impl FnMut(&ScannedRecord<'_>)) {
+    for row in rows.iter() {
+        match row {
+            Ok(row) => add(&ScannedRecord(Inner::Row(row))),
+            Err(error) => report(error),
+        }
     }
 }

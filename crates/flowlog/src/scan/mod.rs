@@ -7,6 +7,7 @@ mod list;
 mod object;
 mod pages;
 mod parquet;
+mod totals;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
@@ -29,7 +30,7 @@ use crate::value::{Fields, Value, serialize_fields};
 
 use list::{Listed, ScanFile};
 use object::{At, Object};
-use parquet::{ParquetFile, Row};
+use parquet::{ParquetFile, Row, Rows};
 
 const BUFFER_BYTES: usize = 128 * 1024;
 
@@ -209,14 +210,18 @@ impl Scan {
         meter: &Meter<'_>,
         use_record: &mut dyn FnMut(Result<ScannedRecord<'_>, FlowLogError>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let rows = file.read_group(group, &self.query.filter, &|field| self.wanted & field.bit() != 0);
-        meter.add(file.group_size(group));
-        match rows {
+        match self.rows(file, group, meter) {
             Err(error) => use_record(Err(error)),
             Ok(rows) => {
                 rows.iter().try_for_each(|row| use_record(row.map(|row| ScannedRecord(Inner::Row(row)))))
             }
         }
+    }
+
+    fn rows(&self, file: &ParquetFile, group: usize, meter: &Meter<'_>) -> Result<Rows, FlowLogError> {
+        let rows = file.read_group(group, &self.query.filter, &|field| self.wanted & field.bit() != 0);
+        meter.add(file.group_size(group));
+        rows
     }
 
     /// Opens a file, and sees whether it holds what the query needs. None where it is gone, or has no header yet.

@@ -262,9 +262,24 @@ impl Rows {
         self.columns.push(column);
     }
 
+    /// The field's column.
+    pub(crate) fn column(&self, field: Field) -> Option<&Column> {
+        self.columns.get(usize::from(*self.by_field.get(field as usize)?))
+    }
+
+    /// The rows of the records.
+    pub(crate) fn selected(&self) -> &[u32] {
+        &self.selected
+    }
+
+    /// Whether any value is not of its field's form.
+    pub(crate) fn has_bad(&self) -> bool {
+        self.columns.iter().any(Column::has_bad)
+    }
+
     /// The records, in the file's order; for those that are none, what is wrong.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Result<Row<'_>, FlowLogError>> {
-        let has_bad = self.columns.iter().any(Column::has_bad);
+        let has_bad = self.has_bad();
         self.selected.iter().map(move |row| {
             let row = Row { rows: self, row: *row as usize };
             match row.bad().filter(|_| has_bad) {
@@ -300,8 +315,7 @@ impl<'a> Row<'a> {
             // The format's to tell.
             return None;
         }
-        let column = *self.rows.by_field.get(field as usize)?;
-        self.rows.columns.get(usize::from(column))?.value(self.row)
+        self.rows.column(field)?.value(self.row)
     }
 }
 

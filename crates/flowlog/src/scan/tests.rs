@@ -12,6 +12,7 @@ use super::*;
 use crate::field::FieldKind;
 use crate::files::{FileSeries, Layout, encode_records};
 use crate::record::FlowRecord;
+use crate::summary::{GroupBy, SortBy, Summary};
 use crate::testing::{any_format, any_record, ending_at, line, ssh};
 
 /// The beginning of a slot, and of an hour.
@@ -340,6 +341,31 @@ proptest! {
             if is_cut && bytes.len() > 4 && bytes.starts_with(b"PAR1") {
                 let (lines, errors) = read(&path, Query::default(), &Format::complete());
                 prop_assert_eq!((lines.len(), errors.len()), (0, 1));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn a_summary_of_columns_is_that_of_the_records(records in prop::collection::vec(any_record(), 0..40)) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        for group_by in GroupBy::ALL {
+            let mut expected = Summary::new(*group_by);
+            for record in &records { expected.add(record); }
+            for kind in [FileKind::Text, FileKind::Parquet] {
+                fs::write(&path, encode_records(kind, &Format::complete(), &records).unwrap()).unwrap();
+                let query = Query { needs: Summary::needs(*group_by), ..Query::default() };
+                let mut scan = Scan::of_path(&path, query).unwrap();
+                let summary = scan.summarize(*group_by, 2, &no_progress, &|error| panic!("{error}"));
+                let flows = |summary: &Summary| -> Vec<_> {
+                    let groups = summary.top(usize::MAX, SortBy::Flows);
+                    groups.into_iter().map(|(key, totals)| (key, totals.flows)).collect()
+                };
+                prop_assert_eq!(flows(&summary), flows(&expected), "{} {:?}", group_by, kind);
             }
         }
     }

@@ -9,7 +9,8 @@ use vrl::value::{Secrets, Value};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut lines = io::stdin().lock().lines();
-    let header = lines.next().ok_or("there is no header")??;
+    // It spells fields with underscores.
+    let header = lines.next().ok_or("there is no header")??.replace('-', "_");
     let source = format!(". = parse_aws_vpc_flow_log!(string!(.message), format: {header:?})");
     let program = compile(&source, &vrl::stdlib::all()).map_err(|error| format!("{error:?}"))?.program;
     for line in lines {
