@@ -111,29 +111,23 @@ impl Deliveries {
                 continue;
             }
             let mut reader = Reader::open(&self.spool, cursor.delivered.max(first.saturating_sub(1)))?;
-            let mut lost = Loss::default();
+            let mut sum = Loss::default();
             while let Some(mut batch) = reader.next_batch()?.filter(|batch| batch.number <= last) {
                 let (began, ended) = (batch.began, batch.ended);
                 for record in parcel::wanted(flow_log, &mut batch)? {
-                    lost = cursor.lose(&record, (began, ended), lost);
+                    sum = cursor.lose(&record, (began, ended), sum);
                 }
             }
             (cursor.delivered, cursor.delivering) = (last, None);
             cursor.save(&self.folder, flow_log.id)?;
             tracing::error!(
                 flow_log = %flow_log.name, destination = %flow_log.destination,
-                lost.records, lost.packets, lost.bytes,
+                sum.records, sum.packets, sum.bytes,
                 "gave up records that could not be delivered before the spool was full"
             );
             line.progress.send_modify(|progress| {
                 progress.delivered = last;
-                for (sum, more) in [
-                    (&mut progress.lost.records, lost.records),
-                    (&mut progress.lost.packets, lost.packets),
-                    (&mut progress.lost.bytes, lost.bytes),
-                ] {
-                    *sum += more;
-                }
+                progress.lost = cursor.total_lost();
             });
         }
         Ok(())
@@ -170,7 +164,7 @@ impl Deliveries {
         loop {
             let current = Arc::clone(&changed.borrow_and_update());
             set_interval(current.iter().map(|flow_log| flow_log.interval.seconds()).reduce(greatest_divisor));
-            let is_there = |worker: &Worker| current.iter().any(|flow_log| *flow_log == worker.flow_log);
+            let is_there = |worker: &Worker| current.contains(&worker.flow_log);
             let leaving: Vec<FlowLogId> =
                 workers.iter().filter(|(_, worker)| !is_there(worker)).map(|(id, _)| *id).collect();
             for id in leaving {
@@ -206,13 +200,12 @@ impl Deliveries {
 
     /// Starts a flow log's worker, from where the last one was.
     fn start(self: &Arc<Self>, flow_log: &Arc<FlowLog>) -> Result<Worker, EnidError> {
-        let cursor = match Cursor::load(&self.folder, flow_log.id)? {
-            Some(cursor) => cursor,
-            None => {
-                let cursor = Cursor::new(*self.written.borrow());
-                cursor.save(&self.folder, flow_log.id)?;
-                cursor
-            }
+        let cursor = if let Some(cursor) = Cursor::load(&self.folder, flow_log.id)? {
+            cursor
+        } else {
+            let cursor = Cursor::new(*self.written.borrow());
+            cursor.save(&self.folder, flow_log.id)?;
+            cursor
         };
         let progress =
             Progress { delivered: cursor.delivered, lost: cursor.total_lost(), ..Progress::default() };
