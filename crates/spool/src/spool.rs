@@ -21,10 +21,17 @@ pub struct SpoolOptions {
     pub segment_bytes: u64,
 }
 
+impl SpoolOptions {
+    /// A spool of this size, in segments of a 32nd of it: that much is removed at once.
+    pub const fn of_size(max_bytes: u64) -> Self {
+        Self { max_bytes, segment_bytes: max_bytes / 32 }
+    }
+}
+
 impl Default for SpoolOptions {
-    /// A gigabyte, in segments of 32 MiB.
+    /// A gigabyte.
     fn default() -> Self {
-        Self { max_bytes: 1 << 30, segment_bytes: 32 << 20 }
+        Self::of_size(1 << 30)
     }
 }
 

@@ -45,6 +45,8 @@ pub struct HostOptions {
     pub daemon: DaemonKind,
     /// The aggregation interval.
     pub interval_seconds: u64,
+    /// The most that the spool may take on disk.
+    pub spool_bytes: u64,
     /// The most flow entries.
     pub flow_capacity: u32,
     /// The most refused flows that are told apart.
@@ -72,6 +74,7 @@ impl Default for HostOptions {
         Self {
             daemon: DaemonKind::Thread,
             interval_seconds: 600,
+            spool_bytes: 1 << 30,
             flow_capacity: 4096,
             refusal_capacity: 4096,
             flows_per_eni: None,
@@ -106,10 +109,11 @@ impl HostOptions {
         let ip_ranges = ip_ranges.map(|path| format!("[services]\nip_ranges = '{}'\n", path.display()));
         let gso_max_size = self.gso_max_size.map(|bytes| format!("gso_max_size = {bytes}\n"));
         format!(
-            "[flow_log]\naggregation_interval_seconds = {}\n[flow_table]\ncapacity = {}\nrefusal_capacity = {}\n{}\
+            "[flow_log]\naggregation_interval_seconds = {}\n[spool]\nmax_bytes = {}\n[flow_table]\ncapacity = {}\nrefusal_capacity = {}\n{}\
              [forwarding]\nmode = '{forwarding}'\n[eni]\ncapacity = {}\n{}\
              {}[paths]\nnetns = '{}'\nbpf = '{}'\ncgroup = '{}'\n",
             self.interval_seconds,
+            self.spool_bytes,
             self.flow_capacity,
             self.refusal_capacity,
             flows_per_eni.unwrap_or_default(),

@@ -93,7 +93,7 @@ impl Accounting {
         let spool_directory = directories.state.join("spool");
         let snapshot = directories.exported();
         let saved = Exported::load(&snapshot)?;
-        let options = SpoolOptions { max_bytes: config.spool.max_bytes, ..SpoolOptions::default() };
+        let options = SpoolOptions::of_size(config.spool.max_bytes);
         let remembered = saved.as_ref().map(|exported| exported.batch);
         let (spool, repaired) = Spool::open(&spool_directory, options, remembered)?;
         if repaired.bytes > 0 {

@@ -85,7 +85,12 @@ fn place_of(destination: &Destination) -> Result<Option<Place>, EnidError> {
 
 /// Says what is wrong with a destination, as far as that can be known before the first delivery.
 pub(crate) async fn probe(destination: &Destination) -> Result<(), EnidError> {
-    let refused = |reason: String| EnidError::Destination { destination: destination.to_string(), reason };
+    let refused = |reason: String| {
+        let destination = destination.to_string();
+        // Errors of collectors begin with what they are of, which is said already.
+        let reason = reason.strip_prefix(&format!("{destination}: ")).unwrap_or(&reason).to_owned();
+        EnidError::Destination { destination, reason }
+    };
     match place_of(destination)? {
         Some(place) => place.probe().await.map_err(|error| refused(error.to_string())),
         None => enid_delivery::probe(destination).await.map_err(|error| refused(error.to_string())),
