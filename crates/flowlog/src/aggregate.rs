@@ -1,7 +1,7 @@
 //! Aggregation: one record of each flow, of all that an interval has of it.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use enid_model::{EniId, TrafficClass};
@@ -48,6 +48,8 @@ impl Key {
 pub struct Aggregator {
     places: HashMap<Key, usize>,
     records: Vec<FlowRecord>,
+    /// ENIs that had traffic of which there is no record here.
+    busy: HashSet<EniId>,
 }
 
 impl Aggregator {
@@ -66,6 +68,13 @@ impl Aggregator {
         }
     }
 
+    /// Takes note of a record that is not wanted: its ENI was not idle, if it has traffic.
+    pub fn pass_over(&mut self, record: &FlowRecord) {
+        if record.log_status() != LogStatus::NoData {
+            self.busy.insert(record.interface.eni);
+        }
+    }
+
     /// How many records there are so far.
     pub const fn len(&self) -> usize {
         self.records.len()
@@ -79,12 +88,9 @@ impl Aggregator {
     /// The records, in the order of their starts. An ENI that has traffic has no NODATA record: it was idle for a part of
     /// the interval only.
     pub fn finish(self) -> Vec<FlowRecord> {
-        let Self { places, mut records } = self;
-        let idle = |eni| Key { eni, flow: None, status: LogStatus::NoData };
-        let has_idle = places.keys().any(|key| key.status == LogStatus::NoData);
-        if has_idle {
-            let busy: std::collections::HashSet<EniId> =
-                places.keys().filter(|key| **key != idle(key.eni)).map(|key| key.eni).collect();
+        let Self { places, mut records, mut busy } = self;
+        if places.keys().any(|key| key.status == LogStatus::NoData) {
+            busy.extend(places.keys().filter(|key| key.status != LogStatus::NoData).map(|key| key.eni));
             records.retain(|record| {
                 record.log_status() != LogStatus::NoData || !busy.contains(&record.interface.eni)
             });

@@ -6,6 +6,8 @@
 
 mod cursor;
 mod parcel;
+#[cfg(test)]
+mod tests;
 mod way;
 mod worker;
 
@@ -114,9 +116,11 @@ impl Deliveries {
             let mut sum = Loss::default();
             while let Some(mut batch) = reader.next_batch()?.filter(|batch| batch.number <= last) {
                 let (began, ended) = (batch.began, batch.ended);
-                for record in parcel::wanted(flow_log, &mut batch)? {
-                    sum = cursor.lose(&record, (began, ended), sum);
-                }
+                parcel::each(flow_log, &mut batch, |record, is_wanted| {
+                    if is_wanted {
+                        sum = cursor.lose(&record, (began, ended), sum);
+                    }
+                })?;
             }
             (cursor.delivered, cursor.delivering) = (last, None);
             cursor.save(&self.folder, flow_log.id)?;

@@ -49,7 +49,13 @@ pub(super) fn gather(spool: &Path, flow_log: &FlowLog, reach: Reach) -> Result<O
             gathered.records.append(&mut std::mem::take(&mut records).finish());
             window = end;
         }
-        records.extend(wanted(flow_log, &mut batch)?);
+        each(flow_log, &mut batch, |record, is_wanted| {
+            if is_wanted {
+                records.add(record);
+            } else {
+                records.pass_over(&record);
+            }
+        })?;
         gathered.damage.extend_from_slice(batch.damage());
     }
     gathered.records.append(&mut records.finish());
@@ -60,18 +66,23 @@ pub(super) fn gather(spool: &Path, flow_log: &FlowLog, reach: Reach) -> Result<O
     Ok(Some(gathered))
 }
 
-/// The records of a batch that a flow log has.
-pub(super) fn wanted(flow_log: &FlowLog, batch: &mut Batch) -> Result<Vec<FlowRecord>, SpoolError> {
-    let mut all = Vec::new();
-    while let Some(mut records) = batch.next_records()? {
-        records.retain(|record| {
+/// Gives each record of a flow log's ENIs in a batch, and whether the flow log has it.
+pub(super) fn each(
+    flow_log: &FlowLog,
+    batch: &mut Batch,
+    mut use_record: impl FnMut(FlowRecord, bool),
+) -> Result<(), SpoolError> {
+    while let Some(records) = batch.next_records()? {
+        for record in records {
             let Interface { vpc, subnet, eni, .. } = *record.interface;
-            flow_log.target.contains(vpc, subnet, eni)
-                && record.traffic().is_none_or(|traffic| flow_log.traffic.wants(traffic.action()))
-        });
-        all.append(&mut records);
+            if flow_log.target.contains(vpc, subnet, eni) {
+                let is_wanted =
+                    record.traffic().is_none_or(|traffic| flow_log.traffic.wants(traffic.action()));
+                use_record(record, is_wanted);
+            }
+        }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// The last batch of the next parcel, if that is complete.
