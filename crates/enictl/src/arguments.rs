@@ -85,6 +85,10 @@ impl Arguments {
     /// Does what was asked.
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let session = Session { socket: self.socket, format: self.output };
+        // Said before anything is done, not when the answer is to be printed.
+        if session.format == Format::Csv && !matches!(self.command, Command::Flows(_)) {
+            return Err(Format::no_csv());
+        }
         match self.command {
             Command::Apply(command) => command.execute(&session),
             Command::Vpc(command) => command.execute(&session),

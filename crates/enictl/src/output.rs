@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// How an answer is printed: as aligned text, or as the message with its keys in camelCase. (A comment on a value
+/// How an answer is printed: as aligned text, or as the message with its keys in camelCase; flow records also
+/// as CSV. (A comment on a value
 /// would make each command's help list the values a line each.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Format {
@@ -15,9 +16,15 @@ pub(crate) enum Format {
     Table,
     Json,
     Yaml,
+    Csv,
 }
 
 impl Format {
+    /// Why a command whose answer is no list of records does not print CSV.
+    pub(crate) fn no_csv() -> Failure {
+        Failure::Usage("only `enictl flows` prints CSV".to_owned())
+    }
+
     /// Prints `message`, which `table` writes for a person.
     pub(crate) fn print<M: Serialize>(
         self,
@@ -28,6 +35,7 @@ impl Format {
             Self::Table => table(message),
             Self::Json => json(message, serde_json::to_string_pretty)?,
             Self::Yaml => yaml(message)?,
+            Self::Csv => return Err(Self::no_csv()),
         })
     }
 }

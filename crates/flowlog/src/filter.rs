@@ -32,6 +32,8 @@ pub struct Filter {
     pub src: Option<Cidr>,
     /// The block that the destination address is in.
     pub dst: Option<Cidr>,
+    /// The block that the other side's address is in: the destination of what goes out, the source of what comes in.
+    pub peer: Option<Cidr>,
     /// The port of either side.
     pub port: Option<u16>,
     /// The IANA protocol number.
@@ -61,6 +63,8 @@ impl Filter {
             && wanted(self.protocol.map(|protocol| Value::Number(protocol.into())), record, Field::Protocol)
             && wanted_block(self.src, record, Field::SrcAddr)
             && wanted_block(self.dst, record, Field::DstAddr)
+            && (self.peer.is_none()
+                || peer_field(record).is_some_and(|peer| wanted_block(self.peer, record, peer)))
             && self.port.is_none_or(|port| {
                 let port = Some(Value::Number(port.into()));
                 record.value(Field::SrcPort) == port || record.value(Field::DstPort) == port
@@ -78,7 +82,7 @@ impl Filter {
     }
 
     /// The conditions that are set, each on its field; what they say of a range of values, to pass over what can't meet
-    /// them. A port's condition is on either side's, so it says nothing of one alone.
+    /// them. A port's condition is on either side's, so it says nothing of one alone; neither does a peer's.
     pub(crate) fn conditions(&self) -> Vec<(Field, Condition<'_>)> {
         let mut conditions = Vec::new();
         if self.since.is_some() || self.until.is_some() {
@@ -99,8 +103,9 @@ impl Filter {
             conditions.push((Field::Protocol, Condition::Between(protocol, protocol + 1)));
         }
         let others = [
-            (Field::SrcAddr, self.src.is_some()),
-            (Field::DstAddr, self.dst.is_some()),
+            (Field::SrcAddr, self.src.is_some() || self.peer.is_some()),
+            (Field::DstAddr, self.dst.is_some() || self.peer.is_some()),
+            (Field::FlowDirection, self.peer.is_some()),
             (Field::SrcPort, self.port.is_some()),
             (Field::DstPort, self.port.is_some()),
         ];
@@ -119,6 +124,9 @@ impl Filter {
             (self.class.is_some(), Field::TrafficClass, "--class"),
             (self.src.is_some(), Field::SrcAddr, "--src"),
             (self.dst.is_some(), Field::DstAddr, "--dst"),
+            (self.peer.is_some(), Field::FlowDirection, "--peer"),
+            (self.peer.is_some(), Field::SrcAddr, "--peer"),
+            (self.peer.is_some(), Field::DstAddr, "--peer"),
             (self.port.is_some(), Field::SrcPort, "--port"),
             (self.port.is_some(), Field::DstPort, "--port"),
             (self.protocol.is_some(), Field::Protocol, "--protocol"),
@@ -152,6 +160,13 @@ fn wanted_block(condition: Option<Cidr>, record: &impl Fields, field: Field) -> 
     condition.is_none_or(
         |block| matches!(record.value(field), Some(Value::Address(address)) if block.contains(address)),
     )
+}
+
+/// Which field the other side's address is in; none where the direction is not known.
+fn peer_field(record: &impl Fields) -> Option<Field> {
+    let direction = record.value(Field::FlowDirection)?;
+    let is_egress = direction == Value::Text(Direction::Egress.as_str());
+    Some(if is_egress { Field::DstAddr } else { Field::SrcAddr })
 }
 
 /// A block of addresses of either family. An address alone is the block of that address.
@@ -208,7 +223,7 @@ mod tests {
     /// A name, and a change to a filter.
     type Case = (&'static str, fn(&mut Filter));
 
-    const MET: [Case; 13] = [
+    const MET: [Case; 14] = [
         ("nothing", |_| {}),
         ("since", |filter| filter.since = Some(1_418_530_070)),
         ("until", |filter| filter.until = Some(1_418_530_071)),
@@ -217,13 +232,14 @@ mod tests {
         ("class", |filter| filter.class = Some(TrafficClass::Application)),
         ("src", |filter| filter.src = "172.31.16.139".parse().ok()),
         ("dst", |filter| filter.dst = "172.31.0.0/16".parse().ok()),
+        ("peer", |filter| filter.peer = "172.31.16.139".parse().ok()),
         ("source port", |filter| filter.port = Some(20641)),
         ("destination port", |filter| filter.port = Some(22)),
         ("protocol", |filter| filter.protocol = Some(6)),
         ("action", |filter| filter.action = Some(Action::Accept)),
         ("direction", |filter| filter.direction = Some(Direction::Ingress)),
     ];
-    const UNMET: [Case; 13] = [
+    const UNMET: [Case; 14] = [
         ("since", |filter| filter.since = Some(1_418_530_071)),
         ("until", |filter| filter.until = Some(1_418_530_070)),
         ("eni", |filter| filter.eni = "eni-00000000000000000".parse().ok()),
@@ -234,6 +250,7 @@ mod tests {
             filter.src = "::/0".parse().ok();
         }),
         ("dst", |filter| filter.dst = "10.0.0.0/8".parse().ok()),
+        ("peer", |filter| filter.peer = "172.31.16.21".parse().ok()),
         ("port", |filter| filter.port = Some(0)),
         ("protocol", |filter| filter.protocol = Some(17)),
         ("action", |filter| filter.action = Some(Action::Reject)),
@@ -262,6 +279,18 @@ mod tests {
             set(&mut all_but_one);
             assert!(!all_but_one.matches(&ssh()), "{name}");
         }
+    }
+
+    #[test]
+    fn the_peer_of_what_goes_out_is_its_destination() {
+        let only = |peer: &str| Filter { peer: peer.parse().ok(), ..Filter::default() };
+        let mut outgoing = ssh();
+        traffic_mut(&mut outgoing).direction = Direction::Egress;
+        assert!(only("172.31.16.21").matches(&outgoing));
+        assert!(!only("172.31.16.139").matches(&outgoing));
+        let line: Format = "${srcaddr} ${dstaddr}".parse().unwrap();
+        let parsed = LineParser::new(line).parse("172.31.16.21 172.31.16.21").unwrap();
+        assert!(!only("172.31.16.21").matches(&parsed), "the direction is not known");
     }
 
     #[test]
@@ -299,7 +328,7 @@ mod tests {
             class.check(&Format::default()).unwrap_err().to_string(),
             "the files do not hold the field `traffic-class` that --class needs"
         );
-        let version_2 = ["task", "class", "direction"];
+        let version_2 = ["task", "class", "peer", "direction"];
         for (name, set) in MET {
             assert!(filter(set).check(&Format::complete()).is_ok(), "{name}");
             assert_eq!(filter(set).check(&Format::default()).is_err(), version_2.contains(&name), "{name}");

@@ -170,13 +170,13 @@ impl Summary {
     /// The fields that the grouping needs, and the option that asks for them.
     pub fn needs(group_by: GroupBy) -> Vec<(Field, &'static str)> {
         let (needed_by, fields): (_, &[Field]) = match group_by {
-            GroupBy::Class => ("--by class", &[Field::TrafficClass]),
-            GroupBy::Task => ("--by task", &[Field::TaskName]),
-            GroupBy::Eni => ("--by eni", &[Field::InterfaceId]),
-            GroupBy::Peer => ("--by peer", &[Field::FlowDirection, Field::SrcAddr, Field::DstAddr]),
-            GroupBy::Port => ("--by port", &[Field::SrcPort, Field::DstPort, Field::Protocol]),
+            GroupBy::Class => ("--group class", &[Field::TrafficClass]),
+            GroupBy::Task => ("--group task", &[Field::TaskName]),
+            GroupBy::Eni => ("--group eni", &[Field::InterfaceId]),
+            GroupBy::Peer => ("--group peer", &[Field::FlowDirection, Field::SrcAddr, Field::DstAddr]),
+            GroupBy::Port => ("--group port", &[Field::SrcPort, Field::DstPort, Field::Protocol]),
             GroupBy::Service => {
-                ("--by service", &[Field::FlowDirection, Field::PktSrcAwsService, Field::PktDstAwsService])
+                ("--group service", &[Field::FlowDirection, Field::PktSrcAwsService, Field::PktDstAwsService])
             }
         };
         [Field::Packets, Field::Bytes].iter().chain(fields).map(|field| (*field, needed_by)).collect()
@@ -383,7 +383,7 @@ mod tests {
         }
         assert_eq!(
             Summary::check(GroupBy::Peer, &Format::default()).unwrap_err().to_string(),
-            "the files do not hold the field `flow-direction` that --by peer needs"
+            "the files do not hold the field `flow-direction` that --group peer needs"
         );
         assert!(Summary::check(GroupBy::Eni, &"${interface-id} ${bytes}".parse().unwrap()).is_err());
         assert_eq!(

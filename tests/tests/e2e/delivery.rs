@@ -203,6 +203,8 @@ fn kills_and_outages_lose_nothing_and_double_nothing() {
     }
     flush(&host);
     assert!(wait_until(DEADLINE, || delivery(&host, "all").problem.is_none()));
+    // Now that it takes records, whatever is left is waited for.
+    flush(&host);
     assert_closed(&host);
     assert_eq!(total(&records(&host), "a", Direction::Egress, to_port(17, 5001)), (sent, sent * 100));
     let of_a = Filter { src: ipv4(&pair.a).to_string().parse().ok(), ..Filter::default() };
@@ -237,6 +239,8 @@ fn what_is_given_up_is_stated() {
     sent += 1;
     flush(&host);
     assert!(wait_until(DEADLINE, || delivery(&host, "all").problem.is_none()));
+    // Now that it takes records, whatever is left is waited for.
+    flush(&host);
     let fields =
         [Field::Packets, Field::Bytes, Field::PacketsDropped, Field::BytesDropped, Field::RecordsDropped];
     let rows = delivered(&out, Filter::default(), fields);

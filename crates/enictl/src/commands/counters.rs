@@ -55,6 +55,7 @@ impl Counters {
                     (Format::Table, false) => table(&response) + "\n",
                     (Format::Json, _) => json_line(&response)?,
                     (Format::Yaml, _) => yaml_document(&response)?,
+                    (Format::Csv, _) => return Err(Format::no_csv()),
                 };
                 write(&text)?;
             }

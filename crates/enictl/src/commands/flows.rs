@@ -2,41 +2,51 @@
 
 mod filter;
 mod follow;
+mod histogram;
 mod printer;
+mod progress;
+mod reading;
+mod source;
 mod spool;
 mod totals;
 
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, value_parser};
+use clap::{Args, ValueHint, value_parser};
 use enid_api::v1::GetSpoolRequest;
-use enid_flowlog::{Filter, Format, GroupBy, ParsedRecord, SortBy, Summary, read};
-use enid_spool::Damage;
+use enid_flowlog::{Format, GroupBy, SortBy};
 
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::text::Span;
 
 use filter::FilterArguments;
 use printer::Printer;
+use progress::Progress;
+use reading::{Reading, Records};
+use source::{Source, source_parser};
 
 /// How many groups `--group` shows without `--top`.
 const DEFAULT_TOP: u32 = 10;
 
-/// Read flow records, from their files or live
+/// Read flow records, from the spool, from delivered files or live
 ///
-/// Prints the records that meet every condition, oldest file first. JSON is a line for each record, keys in camelCase.
+/// Prints the records that meet every condition, oldest file first. JSON is a line for each record, keys in camelCase;
+/// CSV has the fields that `--format` names, or all.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   enictl flows --task web --since 10m --action reject
   enictl flows --reason spoofed-source --follow
   enictl flows --top 5 --by bytes --group peer
+  enictl flows --histogram 1m --by packets --since 1h
+  enictl flows --from s3://flows/prod --task web --since 1d -o csv
   enictl flows --follow --format '${srcaddr} ${dstaddr} ${bytes} ${traffic-class}'")]
 pub(crate) struct Flows {
     /// Print each record from now on as it is written, until interrupted
-    #[arg(long, conflicts_with_all = ["since", "until", "directory", "top", "group", "by"])]
+    #[arg(long, conflicts_with_all = ["since", "until", "from", "top", "group", "by", "histogram"])]
     follow: bool,
     /// Add the records up, and show the N largest groups
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
@@ -44,15 +54,19 @@ pub(crate) struct Flows {
     /// What the records of a group have in common; peer without it
     #[arg(long, value_parser = choice(GroupBy::ALL, GroupBy::as_str))]
     group: Option<GroupBy>,
-    /// What the groups are ordered by; bytes without it
+    /// What the groups are ordered by, or the histogram shows; bytes without it
     #[arg(long, value_parser = choice(SortBy::ALL, SortBy::as_str))]
     by: Option<SortBy>,
+    /// Add the records up by the time that they end in, and draw a bar for each 10s, 1m, 1h or 1d
+    #[arg(long, value_name = "WIDTH", value_parser = width, conflicts_with_all = ["top", "group"])]
+    histogram: Option<Span>,
     /// The fields of a line, as `${srcaddr} ${dstaddr}`
-    #[arg(long, conflicts_with_all = ["top", "group", "by"])]
+    #[arg(long, conflicts_with_all = ["top", "group", "by", "histogram"])]
     format: Option<Format>,
-    /// The folder of flow log files, or one file; the daemon's spool without it
-    #[arg(long, value_name = "DIR")]
-    directory: Option<PathBuf>,
+    /// Delivered files: a folder, one file, file:///… or s3://bucket/prefix?endpoint=…; the daemon's spool without it
+    #[arg(long, value_name = "PLACE", value_hint = ValueHint::AnyPath, visible_alias = "directory")]
+    #[arg(value_parser = source_parser())]
+    from: Option<Source>,
     // Last, so that its heading is of its own options alone.
     #[command(flatten)]
     filter: FilterArguments,
@@ -67,43 +81,41 @@ fn choice<T: Copy + Send + Sync + 'static>(
         .try_map(move |text| all.iter().copied().find(|value| name(*value) == text).ok_or("unknown value"))
 }
 
-impl Flows {
-    /// Reads the files, or follows the daemon.
-    pub(crate) fn execute(self, session: &Session) -> Result<ExitCode, Failure> {
-        let filter = self.filter.into_filter();
-        if self.follow {
-            let printer = Printer::new(session.format, self.format);
-            return session.talk(async |client| follow::follow(client, &filter, printer).await);
-        }
-        let source = match self.directory {
-            Some(directory) => Source::Files(directory),
-            None => Source::Spool(spool_directory(session)?),
-        };
-        let mut readable = Readable::default();
-        if self.top.is_some() || self.group.is_some() || self.by.is_some() {
-            let group_by = self.group.unwrap_or(GroupBy::Peer);
-            let mut summary = Summary::new(group_by);
-            readable.each(&source, &filter, |record| {
-                summary.add(&record);
-                Ok(())
-            })?;
-            let top = self.top.unwrap_or(DEFAULT_TOP) as usize;
-            totals::print(session.format, group_by, &summary, top, self.by.unwrap_or(SortBy::Bytes))?;
-        } else {
-            let mut printer = Printer::new(session.format, self.format);
-            readable.each(&source, &filter, |record| printer.print(&record))?;
-            printer.flush()?;
-        }
-        Ok(readable.exit_code())
-    }
+fn width(text: &str) -> Result<Span, &'static str> {
+    let span: Span = text.parse()?;
+    if span.seconds() == 0 { Err("a bar stands for at least a second") } else { Ok(span) }
 }
 
-/// Where records are read from.
-enum Source {
-    /// The daemon's spool.
-    Spool(PathBuf),
-    /// Files that were delivered.
-    Files(PathBuf),
+impl Flows {
+    /// Reads the spool or the files, or follows the daemon.
+    pub(crate) fn execute(self, session: &Session) -> Result<ExitCode, Failure> {
+        let filter = self.filter.into_filter();
+        let progress = Arc::new(Progress::new());
+        if self.follow {
+            let printer = Printer::new(session.format, self.format, progress);
+            return session.talk(async |client| follow::follow(client, &filter, printer).await);
+        }
+        let records = match self.from {
+            Some(source) => Records::Files(source.place()?),
+            None => Records::Spool(spool_directory(session)?),
+        };
+        let reading = Reading::new(records, filter, Arc::clone(&progress));
+        let by = self.by.unwrap_or(SortBy::Bytes);
+        if let Some(width) = self.histogram {
+            let histogram = reading.histogram(width.seconds())?;
+            progress.clear();
+            histogram::print(session.format, &histogram, by)?;
+        } else if self.top.is_some() || self.group.is_some() || self.by.is_some() {
+            let group_by = self.group.unwrap_or(GroupBy::Peer);
+            let summary = reading.summary(group_by)?;
+            progress.clear();
+            let top = self.top.unwrap_or(DEFAULT_TOP) as usize;
+            totals::print(session.format, group_by, &summary, top, by)?;
+        } else {
+            reading.print(Printer::new(session.format, self.format, progress))?;
+        }
+        Ok(reading.exit_code())
+    }
 }
 
 fn spool_directory(session: &Session) -> Result<PathBuf, Failure> {
@@ -111,45 +123,4 @@ fn spool_directory(session: &Session) -> Result<PathBuf, Failure> {
         let spool = client.flows().get_spool(GetSpoolRequest {}).await?;
         Ok(spool.into_inner().directory.into())
     })
-}
-
-/// Goes through records past those that can't be read, each of which is reported and fails the command in the end.
-#[derive(Debug, Default)]
-struct Readable {
-    failed: bool,
-}
-
-impl Readable {
-    fn each(
-        &mut self,
-        source: &Source,
-        filter: &Filter,
-        mut use_record: impl FnMut(ParsedRecord) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let mut failed = |problem: &dyn Display| {
-            self.failed = true;
-            eprintln!("enictl: {problem}");
-        };
-        match source {
-            Source::Spool(folder) => spool::each(
-                folder,
-                filter,
-                |Damage { file, offset, bytes, .. }| {
-                    failed(&format_args!("{}: {bytes} bytes at {offset} can't be read", file.display()));
-                },
-                use_record,
-            ),
-            Source::Files(path) => read(path, filter)?.try_for_each(|record| match record {
-                Ok(record) => use_record(record),
-                Err(error) => {
-                    failed(&error);
-                    Ok(())
-                }
-            }),
-        }
-    }
-
-    const fn exit_code(&self) -> ExitCode {
-        if self.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-    }
 }

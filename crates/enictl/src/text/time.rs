@@ -23,6 +23,21 @@ impl Moment {
         if let Ok(timestamp) = text.parse::<Timestamp>() {
             return Some(Self(timestamp.as_second()));
         }
+        Some(Self(now.saturating_sub(text.parse::<Span>().ok()?.0)))
+    }
+}
+
+/// A length of time in seconds, written with its unit: `10s`, `1m`, `2h`, `1d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span(i64);
+
+impl Span {
+    /// Seconds.
+    pub(crate) const fn seconds(self) -> u64 {
+        self.0.unsigned_abs()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
         let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         let seconds = match unit {
             "s" => 1,
@@ -31,8 +46,15 @@ impl Moment {
             "d" => 24 * 60 * 60,
             _ => return None,
         };
-        let ago = i64::from(number.parse::<u32>().ok()?) * seconds;
-        Some(Self(now.saturating_sub(ago)))
+        Some(Self(i64::from(number.parse::<u32>().ok()?) * seconds))
+    }
+}
+
+impl FromStr for Span {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text).ok_or("expected a length of time (10s, 1m, 2h, 1d)")
     }
 }
 
@@ -54,6 +76,13 @@ pub(crate) fn interval(start: i64, end: i64) -> String {
     };
     let end_format = if start_utc.date() == end_utc.date() { "%H:%M:%S" } else { "%F %H:%M:%S" };
     format!("{} – {}", start_utc.strftime("%F %H:%M:%S"), end_utc.strftime(end_format))
+}
+
+/// A second in UTC: `2026-01-31 12:00:00`.
+pub(crate) fn second(second: u64) -> String {
+    let utc = i64::try_from(second).ok().and_then(utc);
+    // Beyond the year 9999.
+    utc.map_or_else(|| second.to_string(), |utc| utc.strftime("%F %H:%M:%S").to_string())
 }
 
 fn utc(seconds: i64) -> Option<DateTime> {
@@ -88,6 +117,19 @@ mod tests {
             assert!(parse(text).is_none(), "{text}");
         }
         assert!("soon".parse::<Moment>().unwrap_err().contains("RFC 3339"));
+    }
+
+    #[test]
+    fn a_span_has_a_unit() {
+        let seconds = |text: &str| text.parse::<Span>().ok().map(Span::seconds);
+        assert_eq!(["10s", "1m", "2h", "1d"].map(seconds), [Some(10), Some(60), Some(7_200), Some(86_400)]);
+        assert_eq!(["10", "m", "-1m", "1w", ""].map(seconds), [None; 5]);
+    }
+
+    #[test]
+    fn a_second_has_a_date_or_is_its_number() {
+        assert_eq!(second(1_700_000_000), "2023-11-14 22:13:20");
+        assert_eq!(second(u64::MAX), u64::MAX.to_string());
     }
 
     #[test]

@@ -6,8 +6,10 @@
 #![allow(clippy::unwrap_used, reason = "test helpers fail with a location")]
 
 mod answers;
+mod bucket;
 mod daemon;
 mod flow_logs;
+mod flow_places;
 mod flows;
 mod policy;
 mod run;

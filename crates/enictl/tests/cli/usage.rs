@@ -12,7 +12,8 @@ fn usage_errors_exit_with_2() {
         (&["task", "delete"], "<NAME>"),
         (&["task", "create", "web"], "--subnet <SUBNET>"),
         (&["task", "create", "web", "--subnet", "a", "--ipv4", "fd00::1"], "--ipv4 <ADDRESS>"),
-        (&["task", "list", "-o", "xml"], "[possible values: table, json, yaml]"),
+        (&["task", "list", "-o", "xml"], "[possible values: table, json, yaml, csv]"),
+        (&["task", "list", "-o", "csv"], "only `enictl flows` prints CSV"),
         (&["run", "web", "--class", "logs", "true"], "unexpected argument 'true'"),
         (&["run", "web", "--class", "logs", "--"], "<COMMAND>"),
     ] {

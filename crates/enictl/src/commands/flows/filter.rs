@@ -28,6 +28,9 @@ pub(super) struct FilterArguments {
     /// The destination address, or a block that it is in
     #[arg(long, value_name = "CIDR")]
     dst: Option<Cidr>,
+    /// The other side's address, or a block that it is in
+    #[arg(long, value_name = "CIDR")]
+    peer: Option<Cidr>,
     /// The port of either side
     #[arg(long)]
     port: Option<u16>,
@@ -79,6 +82,7 @@ impl FilterArguments {
             class: self.class,
             src: self.src,
             dst: self.dst,
+            peer: self.peer,
             port: self.port,
             protocol: self.protocol.and_then(|protocol| match protocol {
                 Protocol::All => None,
@@ -116,6 +120,7 @@ mod tests {
             "--class=logs",
             "--src=10.0.0.0/8",
             "--dst=fd00::1",
+            "--peer=10.1.0.0/16",
             "--port=443",
             "--protocol=tcp",
             "--action=REJECT",
@@ -132,6 +137,7 @@ mod tests {
             class: Some(TrafficClass::Logs),
             src: "10.0.0.0/8".parse().ok(),
             dst: "fd00::1/128".parse().ok(),
+            peer: "10.1.0.0/16".parse().ok(),
             port: Some(443),
             protocol: Some(6),
             action: Some(Action::Reject),

@@ -4,9 +4,9 @@ use enid_flowlog::{GroupBy, Key, SortBy, Summary, Totals};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::Format;
+use crate::output::{Format, write};
 use crate::text::Column::{Left, Right};
-use crate::text::{Table, grouped};
+use crate::text::{Table, csv_line, grouped};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,7 +37,22 @@ pub(super) fn print(
         groups: groups.into_iter().map(|(key, totals)| Group { key, totals }).collect(),
         total: summary.total(),
     };
-    format.print(&answer, |answer| table(group_by, answer))
+    match format {
+        Format::Csv => write(&csv(&answer)),
+        format => format.print(&answer, |answer| table(group_by, answer)),
+    }
+}
+
+/// A line for each group: what the total of all is, the lines of all groups say.
+fn csv(answer: &Answer) -> String {
+    let header = csv_line([answer.group_by, "flows", "packets", "bytes"]);
+    let lines = answer.groups.iter().map(|Group { key, totals }| {
+        let key = if *key == Key::Unknown { String::new() } else { key.to_string() };
+        let [flows, packets, bytes] =
+            [totals.flows, totals.packets, totals.bytes].map(|number| number.to_string());
+        csv_line([key, flows, packets, bytes])
+    });
+    std::iter::once(header).chain(lines).collect()
 }
 
 fn table(group_by: GroupBy, answer: &Answer) -> String {
@@ -89,5 +104,6 @@ mod tests {
              image-pull      1        1  1,000\n\
              all             2        2  1,010\n"
         );
+        assert_eq!(csv(&answer), "class,flows,packets,bytes\nimage-pull,1,1,1000\n");
     }
 }
