@@ -98,6 +98,9 @@ fn has_second_generation(eni: u32) -> bool {
 }
 
 /// Finds the entry of a flow that has the same other end and way, or makes it with these contents. Null where there is no room.
+///
+/// What an ENI sends by the kernel's way is counted for itself alone: its entry goes on with whoever has the address now.
+/// Else each that has had it would take an entry, of which there are two.
 #[inline(never)]
 pub fn place(key: &mut FlowKey, value: &FlowValue, moment: &Moment) -> *mut FlowValue {
     for generation in 0..2 {
@@ -111,9 +114,10 @@ pub fn place(key: &mut FlowKey, value: &FlowValue, moment: &Moment) -> *mut Flow
             return core::ptr::null_mut();
         };
         // SAFETY: a value of the map.
+        let is_sent = u32::from(key.direction) == Direction::Egress as u32 && value.bits & FlowValue::ROUTED != 0;
         let entry_is_same = unsafe {
             !(*entry).is_expired(moment.began)
-                && (*entry).peer == value.peer
+                && ((*entry).peer == value.peer) | is_sent
                 && ((*entry).bits ^ value.bits) & FlowValue::ROUTED == 0
         };
         if entry_is_same {

@@ -87,6 +87,7 @@ pub fn settle(
             (*entry).class = value.class;
             (*entry).target_class = value.target_class;
         }
+        (*entry).peer = step.peer;
         (*entry).phase = phase;
         (*entry).bits = bits;
         (*entry).idle = shorter;
