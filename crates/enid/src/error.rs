@@ -313,6 +313,7 @@ impl EnidError {
             Self::Netns(error) if error.is_no_space() => Code::ResourceExhausted,
             Self::Store(error) if error.is_no_space() => Code::ResourceExhausted,
             Self::Spool(error) if error.is_no_space() => Code::ResourceExhausted,
+            Self::Files(error) if error.is_no_space() => Code::ResourceExhausted,
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Code::ResourceExhausted
             }

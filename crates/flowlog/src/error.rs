@@ -77,18 +77,6 @@ pub enum FlowLogError {
         /// The option that asks for it: `--class`.
         needed_by: &'static str,
     },
-    /// The file that records should be appended to begins with another format's header.
-    #[error("{}: the file holds records of another format; move it away", file.display())]
-    ForeignFile {
-        /// The file.
-        file: PathBuf,
-    },
-    /// Another process writes to the file.
-    #[error("{}: another process is writing to this file", file.display())]
-    Locked {
-        /// The file.
-        file: PathBuf,
-    },
     /// A time is too far away to have a date.
     #[error("{0} seconds after 1970 is not a time that a file name can hold")]
     Time(u64),

@@ -1,15 +1,12 @@
 //! Flow records: fields, formats, files, and reading them back.
 //!
-//! The way in: a [`FlowRecord`] is rendered by a [`Format`] and appended to a [`LogDirectory`]; or many of them become
-//! the whole files of a [`FileSeries`], which are put in a [`Place`], a directory or a bucket. The way out: a [`Scan`]
-//! reads the files of a place, text, gzip or Parquet, that can hold what a [`Query`] wants, and a [`Summary`] or
-//! [`Histogram`] adds the records up; [`read()`] does so for a [`LogDirectory`]'s files. All kinds of record answer for
-//! their [`Field`]s through [`Fields`].
+//! The way in: [`FlowRecord`]s of one flow become one ([`Aggregator`]), and many of them, in a [`Format`], the whole files of
+//! a [`FileSeries`], which are put in a [`Place`], a directory or a bucket. The way out: a [`Scan`] reads the files of a
+//! place, text, gzip or Parquet, that can hold what a [`Query`] wants, and a [`Summary`] or [`Histogram`] adds the
+//! records up. All kinds of record answer for their [`Field`]s through [`Fields`].
 
 mod aggregate;
-mod directory;
 mod error;
-mod extent;
 mod field;
 mod file_name;
 mod files;
@@ -20,10 +17,8 @@ mod interval;
 mod parse;
 mod parsed;
 mod place;
-mod read;
 mod reader;
 mod record;
-mod repair;
 mod scan;
 mod summary;
 #[cfg(test)]
@@ -31,9 +26,7 @@ mod testing;
 mod value;
 
 pub use aggregate::Aggregator;
-pub use directory::{LogDirectory, LogDirectoryOptions};
 pub use error::{FlowLogError, LineError};
-pub use extent::Extent;
 pub use field::{Field, FieldKind};
 pub use file_name::{FileKind, FileName, FlowLogId, SLOT_SECONDS};
 pub use files::{FileSeries, Layout, RecordFile, encode_records};
@@ -44,12 +37,10 @@ pub use interval::{interval_start, no_data_records};
 pub use parse::LineParser;
 pub use parsed::ParsedRecord;
 pub use place::{Bucket, BucketAddress, Folder, Place, PlacedFile};
-pub use read::{Records, read};
 pub use reader::{MAX_LINE_BYTES, RecordReader};
 pub use record::{
     Action, Direction, DropReason, FlowRecord, Interface, IpType, LogStatus, Loss, Observation, Traffic,
 };
-pub use repair::Repaired;
 pub use scan::{Progress, Query, Scan, ScannedRecord, no_progress};
 pub use summary::{GroupBy, Key, SortBy, Summary, Totals};
 pub use value::{Fields, Value};
