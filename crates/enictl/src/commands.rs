@@ -4,6 +4,7 @@ pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod counters;
+mod deletions;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod flow_logs;

@@ -8,9 +8,9 @@ use enid_api::v1::{
     CreateFlowLogRequest, DeleteFlowLogRequest, FlowLog, FlowLogDelivery, FlowLogFiles, GetFlowLogRequest,
     ListFlowLogsRequest,
 };
-use serde::Serialize;
 
-use crate::failure::{Failure, sentence};
+use super::deletions::delete_each;
+use crate::failure::Failure;
 use crate::session::Session;
 use crate::text::Column::{Left, Right};
 use crate::text::{Pairs, Table, grouped};
@@ -153,45 +153,13 @@ impl FlowLogCommand {
                     session.talk(async |client| Ok(client.flow_logs().get(request).await?.into_inner()))?;
                 session.format.print(&found, flow_log)?;
             }
-            Self::Delete { names } => delete(session, names)?,
+            Self::Delete { names } => delete_each(session, "flow log", names, &async |client, name| {
+                let request = DeleteFlowLogRequest { flow_log: name };
+                Ok(client.flow_logs().delete(request).await?.into_inner().existed)
+            })?,
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-#[derive(Debug, Serialize)]
-struct Deletions {
-    deleted: Vec<Deletion>,
-}
-
-#[derive(Debug, Serialize)]
-struct Deletion {
-    name: String,
-    existed: bool,
-}
-
-/// Deletes each, whatever becomes of the others.
-fn delete(session: &Session, names: Vec<String>) -> Result<(), Failure> {
-    let (deleted, failed) = session.talk(async |client| {
-        let (mut deleted, mut failed) = (Vec::new(), Vec::new());
-        for name in names {
-            let request = DeleteFlowLogRequest { flow_log: name.clone() };
-            match client.flow_logs().delete(request).await {
-                Ok(response) => deleted.push(Deletion { name, existed: response.into_inner().existed }),
-                Err(status) => failed.push(sentence(&status)),
-            }
-        }
-        Ok((deleted, failed))
-    })?;
-    let line = |Deletion { name, existed }: &Deletion| {
-        if *existed {
-            format!("flow log {name} deleted\n")
-        } else {
-            format!("there was no flow log {name}\n")
-        }
-    };
-    session.format.print(&Deletions { deleted }, |deletions| deletions.deleted.iter().map(line).collect())?;
-    if failed.is_empty() { Ok(()) } else { Err(Failure::Several(failed)) }
 }
 
 /// A line for each flow log.

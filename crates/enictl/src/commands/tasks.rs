@@ -8,13 +8,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use enid_api::Client;
 use enid_api::v1::{
     CreateTaskRequest, DeleteTaskRequest, GetTaskRequest, IdleTimeouts, ListTasksRequest, UpdateTaskRequest,
 };
-use serde::Serialize;
 
-use crate::failure::{Failure, sentence};
+use super::deletions::delete_each;
+use crate::failure::Failure;
 use crate::session::{Session, absolute};
 use ecs::{EcsOptions, key_and_value, tags};
 
@@ -166,40 +165,10 @@ impl TaskCommand {
                     session.talk(async |client| Ok(client.tasks().update(request).await?.into_inner()))?;
                 session.format.print(&task, view::task)?;
             }
-            Self::Delete { names } => {
-                let (deleted, failed) = session.talk(async |client| Ok(delete(&client, names).await))?;
-                session
-                    .format
-                    .print(&Deletions { deleted }, |deletions| view::deletions(&deletions.deleted))?;
-                if !failed.is_empty() {
-                    return Err(Failure::Several(failed));
-                }
-            }
+            Self::Delete { names } => delete_each(session, "task", names, &async |client, name| {
+                Ok(client.tasks().delete(DeleteTaskRequest { name }).await?.into_inner().existed)
+            })?,
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-#[derive(Debug, Serialize)]
-struct Deletions {
-    deleted: Vec<Deletion>,
-}
-
-#[derive(Debug, Serialize)]
-struct Deletion {
-    name: String,
-    existed: bool,
-}
-
-/// Deletes each, whatever becomes of the others; the sentences of those that failed come second.
-async fn delete(client: &Client, names: Vec<String>) -> (Vec<Deletion>, Vec<String>) {
-    let (mut deleted, mut failed) = (Vec::new(), Vec::new());
-    for name in names {
-        let request = DeleteTaskRequest { name: name.clone() };
-        match client.tasks().delete(request).await {
-            Ok(response) => deleted.push(Deletion { name, existed: response.into_inner().existed }),
-            Err(status) => failed.push(sentence(&status)),
-        }
-    }
-    (deleted, failed)
 }

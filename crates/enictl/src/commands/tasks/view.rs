@@ -2,7 +2,7 @@
 
 use enid_api::v1::{IdleTimeouts, Task};
 
-use super::{Deletion, ecs};
+use super::ecs;
 use crate::text::Column::Left;
 use crate::text::{Pairs, Table, or_dash};
 
@@ -78,15 +78,6 @@ fn idle_timeouts(timeouts: &IdleTimeouts) -> String {
     let named = [("tcp", tcp_established), ("udp", udp), ("udp-stream", udp_stream)];
     let named = named.into_iter().filter_map(|(name, seconds)| Some(format!("{name} {} s", (*seconds)?)));
     named.collect::<Vec<_>>().join(", ")
-}
-
-/// What became of each task.
-pub(super) fn deletions(deletions: &[Deletion]) -> String {
-    let line = |deletion: &Deletion| {
-        let Deletion { name, existed } = deletion;
-        if *existed { format!("task {name} deleted\n") } else { format!("there was no task {name}\n") }
-    };
-    deletions.iter().map(line).collect()
 }
 
 #[cfg(test)]
