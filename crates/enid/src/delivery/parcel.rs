@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use enid_delivery::{Destination, FlowLog};
+use enid_delivery::FlowLog;
 use enid_flowlog::{Aggregator, FlowRecord, Interface, SLOT_SECONDS};
 use enid_spool::{Batch, Damage, Reader, SpoolError};
+
+use crate::flow_logs::takes_files;
 
 /// With so many records a parcel ends, at the end of an interval.
 const MANY_RECORDS: usize = 500_000;
@@ -115,7 +117,7 @@ fn window_end(flow_log: &FlowLog, ended: u64) -> u64 {
 /// into a file those that end in one 5-minute slot.
 fn group_of(flow_log: &FlowLog, ended: u64) -> (u64, u64) {
     let end = window_end(flow_log, ended);
-    if !matches!(flow_log.destination, Destination::Directory(_) | Destination::Bucket { .. }) {
+    if !takes_files(&flow_log.destination) {
         return (end, end);
     }
     let slot = end.saturating_sub(1) / SLOT_SECONDS;
