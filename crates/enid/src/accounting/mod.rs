@@ -257,7 +257,9 @@ impl Accounting {
         let (began, ended) = (books.interval_began, now());
         let open = gone.is_empty().then(|| self.datapath.interval());
         let Books { spool, exported, registry, .. } = books;
-        let mut batch = spool.begin(exported.batch + 1, began, ended)?;
+        // After a reboot nothing is saved before the first batch is; the spool has those of before.
+        let number = exported.batch.max(spool.last()) + 1;
+        let mut batch = spool.begin(number, began, ended)?;
         let mut write = |batch: &mut BatchWriter<'_>, record: FlowRecord| {
             batch.push(&record)?;
             if let Some(followed) = &mut followed {
