@@ -1,7 +1,7 @@
 //! A packet's way through a program: read, judged, counted, sent on.
 
 use aya_ebpf::bindings::{TC_ACT_OK, TC_ACT_SHOT};
-use enid_abi::{Bucket, Count, Direction, EniSlot, EniState, Ledger, slot_of};
+use enid_abi::{Bucket, Count, Direction, EniSlot, EniState, Interval, Ledger, slot_of};
 
 use crate::case::{Case, case};
 use crate::maps::{ENI_MASK, ENIS, LEDGERS};
@@ -29,6 +29,8 @@ pub fn account(skb: Skb, direction: Direction) -> i32 {
         return TC_ACT_SHOT;
     };
 
+    // One moment for the packet, so that ledger and flow count it in the same interval. Kept in the case: the stack is full.
+    case.moment = Moment::read();
     let (wire, outcome) = match packet::read(skb, direction, &mut case.packet) {
         Ok(()) => {
             let wire = packet::on_the_wire(skb, case.packet.length, case.packet.headers);
@@ -39,8 +41,8 @@ pub fn account(skb: Skb, direction: Direction) -> i32 {
             (packet::on_the_wire(skb, length, 0), stopped(skb, slot, direction, stop))
         }
     };
-    ledger.wire.add(wire);
-    outcome.bucket.enter(ledger, wire);
+    let interval = case.moment.interval;
+    outcome.bucket.enter(ledger, interval, wire);
     // What the kernel counts: on ingress before this program, on egress after it, so not what is dropped here.
     if direction as u8 == Direction::Egress as u8 || outcome.action != Outcome::DROP {
         ledger.buffers += 1;
@@ -49,7 +51,7 @@ pub fn account(skb: Skb, direction: Direction) -> i32 {
     match outcome.action {
         Outcome::PASS => TC_ACT_OK,
         Outcome::DROP => TC_ACT_SHOT,
-        receiver => deliver::deliver(skb, receiver, wire, outcome.bucket),
+        receiver => deliver::deliver(skb, receiver, interval, wire, outcome.bucket),
     }
 }
 
@@ -71,14 +73,12 @@ fn outcome(skb: Skb, slot: &EniSlot, direction: Direction, case: &mut Case, wire
             return outcome;
         }
     }
-    let moment = Moment::read();
     if !packet.is_rare && (!is_egress || claim::has_own_mac(skb, slot) && claim::is_for_router(skb)) {
-        if let Some(receiver) = flow::count_established(skb, packet, &wire, &moment, direction) {
+        if let Some(receiver) = flow::count_established(skb, packet, &wire, &case.moment, direction) {
             return Outcome::counted(receiver);
         }
     }
     case.wire = wire;
-    case.moment = moment;
     Outcome::unpack(decide::decide(skb.as_ptr()))
 }
 
@@ -99,13 +99,15 @@ fn stopped(skb: Skb, slot: &EniSlot, direction: Direction, stop: Stop) -> Outcom
 pub struct InBucket(pub u8);
 
 impl InBucket {
-    /// Counts a packet in its bucket; nothing if it is in a flow or a refusal.
+    /// Counts a packet in ledger (b), and in its bucket, if it is not in a flow or a refusal.
     #[inline(always)]
-    pub fn enter(self, ledger: &mut Ledger, wire: Count) {
+    pub fn enter(self, ledger: &mut Ledger, interval: Interval, wire: Count) {
         const { assert!(Bucket::PLACES.is_power_of_two()) };
+        let window = interval.window();
+        ledger.wire[window].add(wire);
         if self.0 != FLOW {
             // The verifier does not know that a bucket has a place; it can follow a mask.
-            ledger.buckets[usize::from(self.0) & (Bucket::PLACES - 1)].add(wire);
+            ledger.buckets[window][usize::from(self.0) & (Bucket::PLACES - 1)].add(wire);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::bindings::TC_ACT_SHOT;
 use aya_ebpf::helpers::bpf_redirect_peer;
-use enid_abi::{Count, Direction, EniSlot, slot_of};
+use enid_abi::{Count, Direction, EniSlot, Interval, slot_of};
 
 use crate::account::{InBucket, ledger_of};
 use crate::maps::{ENI_MASK, ENIS};
@@ -27,14 +27,13 @@ pub fn is_too_large(skb: Skb, packet: &Packet, slot: &EniSlot) -> bool {
 
 /// Counts a packet for its receiver and hands it to the receiver's end of the link.
 #[inline(always)]
-pub fn deliver(skb: Skb, receiver: u32, wire: Count, bucket: InBucket) -> i32 {
+pub fn deliver(skb: Skb, receiver: u32, interval: Interval, wire: Count, bucket: InBucket) -> i32 {
     let Some(ledger) = ledger_of(receiver, Direction::Ingress) else {
         return TC_ACT_SHOT;
     };
-    ledger.wire.add(wire);
     ledger.buffers += 1;
     ledger.layer2_bytes += u64::from(skb.len());
-    bucket.enter(ledger, wire);
+    bucket.enter(ledger, interval, wire);
     // The frame was sent to the router's MAC, and the host end has marked it as received for this host: its new
     // receiver takes it as it is. Writing the receiver's MAC would cost as much as all the counting.
     // SAFETY: no pointers.

@@ -114,7 +114,8 @@ pub fn place(key: &mut FlowKey, value: &FlowValue, moment: &Moment) -> *mut Flow
             return core::ptr::null_mut();
         };
         // SAFETY: a value of the map.
-        let is_sent = u32::from(key.direction) == Direction::Egress as u32 && value.bits & FlowValue::ROUTED != 0;
+        let is_sent =
+            u32::from(key.direction) == Direction::Egress as u32 && value.bits & FlowValue::ROUTED != 0;
         let entry_is_same = unsafe {
             !(*entry).is_expired(moment.began)
                 && ((*entry).peer == value.peer) | is_sent

@@ -33,8 +33,7 @@ pub extern "C" fn refuse(context: *mut __sk_buff, reason: u32, target: u32) -> u
     if let Some(ledger) = ledger_of(number, direction) {
         ledger.refused[reason as usize & (Reason::PLACES - 1)].add(case.wire);
         if target != 0 {
-            ledger.wire.add(case.wire);
-            unrecorded.enter(ledger, case.wire);
+            unrecorded.enter(ledger, case.moment.interval, case.wire);
         }
     }
     let own = match (recorded, target) {

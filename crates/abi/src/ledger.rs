@@ -20,10 +20,11 @@ pub struct Ledger {
     pub buffers: u64,
     /// Ledger (a): bytes from the Ethernet header on, equal to the byte counter of that interface.
     pub layer2_bytes: u64,
-    /// Ledger (b): what flow entries and buckets add up to.
-    pub wire: Count,
-    /// What is in no flow entry, by [`Bucket::index`].
-    pub buckets: [Count; Bucket::PLACES],
+    /// Ledger (b), by the [window](crate::Interval::window) of the interval: what flow entries count in the same window, and
+    /// buckets.
+    pub wire: [Count; 2],
+    /// What is in no flow entry, by window and [`Bucket::index`].
+    pub buckets: [[Count; Bucket::PLACES]; 2],
     /// What of ledger (b) was refused, by [`Reason`], whether there was room to record it or not.
     pub refused: [Count; Reason::PLACES],
 }
@@ -46,13 +47,22 @@ impl Ledger {
     pub fn add(&mut self, other: &Self) {
         self.buffers = self.buffers.wrapping_add(other.buffers);
         self.layer2_bytes = self.layer2_bytes.wrapping_add(other.layer2_bytes);
-        self.wire.add(other.wire);
-        for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets) {
+        for (mine, theirs) in self.wire.iter_mut().zip(other.wire) {
             mine.add(theirs);
+        }
+        for (mine, theirs) in self.buckets.as_flattened_mut().iter_mut().zip(other.buckets.as_flattened()) {
+            mine.add(*theirs);
         }
         for (mine, theirs) in self.refused.iter_mut().zip(other.refused) {
             mine.add(theirs);
         }
+    }
+
+    /// All of ledger (b).
+    pub const fn wire(&self) -> Count {
+        let [mut wire, other] = self.wire;
+        wire.add(other);
+        wire
     }
 
     /// What was refused for a reason.
@@ -64,14 +74,17 @@ impl Ledger {
     /// What a bucket holds.
     #[allow(clippy::indexing_slicing, reason = "there is a place for each bucket")]
     pub const fn bucket(&self, bucket: Bucket) -> Count {
-        self.buckets[bucket.index()]
+        let [even, odd] = &self.buckets;
+        let mut count = even[bucket.index()];
+        count.add(odd[bucket.index()]);
+        count
     }
 
     /// What all buckets hold together: ledger (b) less the flows.
     pub fn buckets_total(&self) -> Count {
         let mut total = Count::default();
-        for count in self.buckets {
-            total.add(count);
+        for count in self.buckets.as_flattened() {
+            total.add(*count);
         }
         total
     }
@@ -84,13 +97,18 @@ mod tests {
     #[test]
     fn ledgers_add_up_field_by_field() {
         let mut sum = Ledger::default();
-        let mut one =
-            Ledger { buffers: 1, layer2_bytes: 2, wire: Count { packets: 3, bytes: 4 }, ..Ledger::default() };
-        one.buckets[Bucket::Closed.index()] = Count { packets: 5, bytes: 6 };
+        let mut one = Ledger {
+            buffers: 1,
+            layer2_bytes: 2,
+            wire: [Count { packets: 3, bytes: 4 }; 2],
+            ..Ledger::default()
+        };
+        one.buckets[1][Bucket::Closed.index()] = Count { packets: 5, bytes: 6 };
         sum.add(&one);
         sum.add(&one);
         assert_eq!((sum.buffers, sum.layer2_bytes), (2, 4));
-        assert_eq!(sum.wire, Count { packets: 6, bytes: 8 });
+        assert_eq!(sum.wire, [Count { packets: 6, bytes: 8 }; 2]);
+        assert_eq!(sum.wire(), Count { packets: 12, bytes: 16 });
         assert_eq!(sum.bucket(Bucket::Closed), Count { packets: 10, bytes: 12 });
         assert_eq!(sum.bucket(Bucket::Arp), Count::default());
         assert_eq!(sum.buckets_total(), Count { packets: 10, bytes: 12 });

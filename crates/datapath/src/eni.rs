@@ -144,8 +144,8 @@ impl Ledgers {
 
     /// Ledger (b) of both directions.
     pub const fn wire(&self) -> Count {
-        let mut sum = self.egress.wire;
-        sum.add(self.ingress.wire);
+        let mut sum = self.egress.wire();
+        sum.add(self.ingress.wire());
         sum
     }
 }

@@ -84,7 +84,7 @@ fn refusals_are_read_and_go_when_they_rest() {
         }
         let ledger = fixture.ledgers().egress;
         assert_eq!(ledger.refused(Reason::NoRule), Count { packets: 5, bytes: 200 });
-        assert_eq!((ledger.wire.packets, ledger.bucket(Bucket::Unrecorded).packets), (5, 0));
+        assert_eq!((ledger.wire().packets, ledger.bucket(Bucket::Unrecorded).packets), (5, 0));
 
         // One more in the next interval, so that it rests later.
         fixture.datapath.advance_interval().unwrap();

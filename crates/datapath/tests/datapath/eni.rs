@@ -51,7 +51,7 @@ fn a_closed_eni_counts_what_it_drops() {
         assert_eq!(fixture.send(&frame), Verdict::Pass);
         let egress = fixture.ledgers().egress;
         assert_eq!(egress.buffers, 6, "a reopened ENI keeps its ledgers");
-        assert_eq!(egress.wire, Count { packets: 6, bytes: 413 });
+        assert_eq!(egress.wire(), Count { packets: 6, bytes: 413 });
     });
 }
 

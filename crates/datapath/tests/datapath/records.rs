@@ -86,13 +86,15 @@ pub(crate) struct Moved {
 pub(crate) struct Snapshot {
     pub(crate) ledgers: BTreeMap<EniNumber, Ledgers>,
     pub(crate) records: HashMap<Record, Total>,
+    /// What records add up to by the window of the interval that it was counted in.
+    pub(crate) windows: HashMap<(EniNumber, Direction), [Count; 2]>,
 }
 
 impl Snapshot {
     pub(crate) fn take(datapath: &Datapath) -> Self {
         let numbers = datapath.enis().unwrap();
         let ledgers = numbers.into_iter().map(|eni| (eni, datapath.ledgers(eni).unwrap())).collect();
-        let mut snapshot = Self { ledgers, records: HashMap::new() };
+        let mut snapshot = Self { ledgers, records: HashMap::new(), windows: HashMap::new() };
         let now = datapath.interval();
         datapath.read_flows(&mut |flow| snapshot.add(&flow, now)).unwrap();
         datapath.read_refusals(&mut |refusal| snapshot.add(&refusal, now)).unwrap();
@@ -117,9 +119,13 @@ impl Snapshot {
         total.count.add(count(entry));
         total.flags |= entry.window(now).map_or(0, |window| window.tcp_flags);
         total.class = class;
+        let windows = self.windows.entry((record.eni, record.tuple.direction)).or_default();
+        for (sum, window) in windows.iter_mut().zip(entry.windows) {
+            sum.add(Count { packets: window.packets, bytes: window.bytes });
+        }
     }
 
-    /// Records and buckets add up to ledger (b), and what was refused is that much of it.
+    /// Records and buckets add up to ledger (b), interval by interval, and what was refused is that much of it.
     pub(crate) fn assert_closes(&self) {
         for (&eni, ledgers) in &self.ledgers {
             for direction in BOTH {
@@ -134,7 +140,12 @@ impl Snapshot {
                         }
                     }
                 }
-                assert_eq!(sum, ledger.wire, "{eni} {direction:?}: {self:#?}");
+                assert_eq!(sum, ledger.wire(), "{eni} {direction:?}: {self:#?}");
+                let mut windows = self.windows.get(&(eni, direction)).copied().unwrap_or_default();
+                for (window, buckets) in windows.iter_mut().zip(ledger.buckets) {
+                    buckets.iter().for_each(|bucket| window.add(*bucket));
+                }
+                assert_eq!(windows, ledger.wire, "{eni} {direction:?} by window: {self:#?}");
                 if ledger.bucket(Bucket::Unrecorded) == Count::default() {
                     for reason in Reason::ALL {
                         let recorded = refused.get(&reason).copied().unwrap_or_default();
@@ -185,7 +196,7 @@ impl Snapshot {
         now: &Ledger,
         old: &Ledger,
     ) -> Moved {
-        let wire = less(now.wire, old.wire);
+        let wire = less(now.wire(), old.wire());
         let mut places = Vec::new();
         for record in records {
             assert_eq!(less(self.count_of(record), before.count_of(record)), wire, "{record:?}");

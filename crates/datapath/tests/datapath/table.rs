@@ -25,7 +25,7 @@ fn a_full_table_skips_but_loses_nothing() {
         // Flows that have an entry keep it.
         fixture.send(&frame(3));
         let ledger = fixture.ledgers().egress;
-        assert_eq!(ledger.wire, Count { packets: 6, bytes: 240 });
+        assert_eq!(ledger.wire(), Count { packets: 6, bytes: 240 });
         assert_eq!(ledger.bucket(Bucket::Skipped), Count { packets: 1, bytes: 40 });
         fixture.assert_closes();
     });

@@ -38,7 +38,7 @@ fn short_frames_are_malformed() {
         task.send(frames);
         let ledgers = wire.assert_audits(&task);
         assert_eq!(ledgers.egress.bucket(Bucket::Malformed), sent);
-        assert_eq!(ledgers.egress.wire, sent);
+        assert_eq!(ledgers.egress.wire(), sent);
     });
 }
 

@@ -165,7 +165,7 @@ impl Found {
                 pending: pending.all,
                 buckets: ledger.buckets_total(),
                 not_logged: totals.unlogged(direction),
-                wire_ledger: ledger.wire,
+                wire_ledger: ledger.wire(),
                 refused: total([
                     records.refused,
                     exported.not_kept(totals.refused(direction), records.refused),

@@ -148,8 +148,8 @@ fn direction(counters: &DirectionCounters) -> v1::DirectionCounters {
     let buckets = Bucket::ALL.map(|bucket| (bucket, counters.ledger.bucket(bucket)));
     let refused = Reason::ALL.map(|reason| (reason, counters.ledger.refused(reason)));
     v1::DirectionCounters {
-        packets: counters.ledger.wire.packets,
-        bytes: counters.ledger.wire.bytes,
+        packets: counters.ledger.wire().packets,
+        bytes: counters.ledger.wire().bytes,
         not_logged: Some(v1::PacketsAndBytes {
             packets: counters.not_logged.packets,
             bytes: counters.not_logged.bytes,
