@@ -3,10 +3,10 @@
 use std::fs;
 use std::net::UdpSocket;
 use std::ops::Range;
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::traffic::{Pair, RawSocket, Tuple, datagram, inside, ipv4};
 
@@ -58,6 +58,16 @@ impl<'a> Crowd<'a> {
                 }
             }
             Ok(())
+        })
+    }
+
+    /// The same by two threads, as one may be too slow for a rate.
+    pub(crate) fn send_by_two(&self, flows: u32, rate: u32) -> Result<()> {
+        let half = flows / 2;
+        thread::scope(|scope| {
+            let other = scope.spawn(|| self.send(half..flows, Some(rate / 2)));
+            self.send(0..half, Some(rate / 2))?;
+            other.join().unwrap_or_else(|_| Err(anyhow!("a thread ended early")))
         })
     }
 

@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let folder = log_to_folder(&session, &arguments.work, &name, interval)?;
         let crowd = Crowd::new(&pair, flows)?;
         let begin = Instant::now();
-        crowd.send(0..flows, Some(arguments.rate))?;
+        crowd.send_by_two(flows, arguments.rate)?;
         let rate = f64::from(flows) / begin.elapsed().as_secs_f64();
         let sent = u64::from(flows) - crowd.dropped()?;
         session.flush()?;
