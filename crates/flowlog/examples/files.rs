@@ -1,4 +1,4 @@
-//! Writes a directory of many hosts' files, and reads it: what `scripts/bench flowlog` measures. Run it with `--release`.
+//! Writes a directory of many hosts' files, and reads it: what `scripts/bench flowlog files` measures. Run it with `--release`.
 //!
 //!     files write DIRECTORY RECORDS [parquet|gzip]
 //!     files filter DIRECTORY          the records of one task in one twelfth of the time
@@ -58,7 +58,7 @@ fn write(directory: &str, records: u64, kind: FileKind) -> Result<(), Box<dyn Er
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let place = Place::Directory(directory.into());
     let mut random = fastrand::Rng::with_seed(7);
-    let mut encoding = 0.0;
+    let (mut encoding, mut writing) = (0.0, 0.0);
     for host in 0..HOSTS {
         let interfaces: Vec<_> = (0..TASKS).map(|task| interface(host, task)).collect::<Result<_, _>>()?;
         let series = FileSeries {
@@ -83,9 +83,11 @@ fn write(directory: &str, records: u64, kind: FileKind) -> Result<(), Box<dyn Er
             for file in files {
                 runtime.block_on(place.put(&file.key, file.bytes.into()))?;
             }
+            writing += started.elapsed().as_secs_f64();
         }
     }
     println!("encoding {encoding:.3}");
+    println!("writing {writing:.3}");
     Ok(())
 }
 

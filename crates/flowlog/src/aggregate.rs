@@ -1,10 +1,12 @@
 //! Aggregation: one record of each flow, of all that an interval has of it.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::IpAddr;
 
+use ahash::RandomState;
 use enid_model::{EniId, TrafficClass};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::record::{Direction, DropReason, FlowRecord, LogStatus, Observation, Traffic};
 
@@ -42,12 +44,20 @@ impl Key {
     }
 }
 
+/// A number that all records of one flow have in common, as evenly distributed as those of a hash. It is the same for as long
+/// as the program is.
+pub fn flow_hash(record: &FlowRecord) -> u64 {
+    RandomState::with_seeds(1, 2, 3, 4).hash_one(Key::of(record))
+}
+
 /// Makes one record of all that are of one flow. A flow is a 5-tuple on one ENI in one direction, of one traffic class, let
 /// through or refused for one reason.
 #[derive(Debug, Default)]
 pub struct Aggregator {
-    places: HashMap<Key, usize>,
     records: Vec<FlowRecord>,
+    /// Places in the list, by flow: a map of keys would be as large as the list.
+    places: HashTable<u32>,
+    random: RandomState,
     /// ENIs that had traffic of which there is no record here.
     busy: HashSet<EniId>,
 }
@@ -55,13 +65,19 @@ pub struct Aggregator {
 impl Aggregator {
     /// Adds a record.
     pub fn add(&mut self, record: FlowRecord) {
-        match self.places.entry(Key::of(&record)) {
+        let Self { records, places, random, .. } = self;
+        let key = Key::of(&record);
+        let at = |place: &u32| records.get(*place as usize).map(Key::of);
+        let hash = |place: &u32| random.hash_one(at(place));
+        match places.entry(random.hash_one(Some(key)), |place| at(place) == Some(key), hash) {
             Entry::Vacant(vacant) => {
-                vacant.insert(self.records.len());
-                self.records.push(record);
+                // So many records, half a terabyte of them, are in no memory.
+                vacant.insert(u32::try_from(records.len()).unwrap_or(u32::MAX));
+                records.push(record);
             }
             Entry::Occupied(place) => {
-                if let Some(known) = self.records.get_mut(*place.get()) {
+                let place = *place.get() as usize;
+                if let Some(known) = records.get_mut(place) {
                     join(known, record);
                 }
             }
@@ -88,14 +104,14 @@ impl Aggregator {
     /// The records, in the order of their starts. An ENI that has traffic has no NODATA record: it was idle for a part of
     /// the interval only.
     pub fn finish(self) -> Vec<FlowRecord> {
-        let Self { places, mut records, mut busy } = self;
-        if places.keys().any(|key| key.status == LogStatus::NoData) {
-            busy.extend(places.keys().filter(|key| key.status != LogStatus::NoData).map(|key| key.eni));
-            records.retain(|record| {
-                record.log_status() != LogStatus::NoData || !busy.contains(&record.interface.eni)
-            });
+        let Self { mut records, mut busy, .. } = self;
+        let is_idle = |record: &FlowRecord| record.log_status() == LogStatus::NoData;
+        if records.iter().any(is_idle) {
+            busy.extend(records.iter().filter(|record| !is_idle(record)).map(|record| record.interface.eni));
+            records.retain(|record| !is_idle(record) || !busy.contains(&record.interface.eni));
         }
-        records.sort_by_key(|record| (record.start, record.end));
+        // Stable sorting would take half as much memory again.
+        records.sort_unstable_by_key(|record| (record.start, record.end));
         records
     }
 }

@@ -25,7 +25,7 @@ mod summary;
 mod testing;
 mod value;
 
-pub use aggregate::Aggregator;
+pub use aggregate::{Aggregator, flow_hash};
 pub use error::{FlowLogError, LineError};
 pub use field::{Field, FieldKind};
 pub use file_name::{FileKind, FileName, FlowLogId, SLOT_SECONDS};

@@ -17,6 +17,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use enid_flowlog::{FlowRecord, Interface};
 use serde::{Deserialize, Serialize};
 
@@ -135,8 +136,8 @@ fn at<T: ?Sized>(list: &[Arc<T>], place: usize) -> Option<Option<Arc<T>>> {
 pub(crate) struct Names {
     references: References,
     /// By address in memory, which is not given out again as long as the list holds what is there.
-    interfaces: HashMap<usize, u32>,
-    services: HashMap<Arc<str>, u16>,
+    interfaces: HashMap<usize, u32, RandomState>,
+    services: HashMap<Arc<str>, u16, RandomState>,
 }
 
 impl Names {

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use enid_datapath::{Count, FlowReading, Interval, RefusalKey};
 use enid_model::EniNumber;
 
+use super::entries::Entries;
 use super::shares::{Share, ends_with};
 use super::totals::Totals;
 
@@ -16,7 +17,7 @@ use super::totals::Totals;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Exported {
     /// By [`FlowReading::entry`] and window.
-    pub(super) entries: HashMap<RefusalKey, [Count; 2]>,
+    pub(super) entries: Entries,
     pub(super) totals: HashMap<u32, Totals>,
     /// The last batch of records that was written.
     pub(super) batch: u64,
@@ -44,7 +45,7 @@ impl Exported {
         count: Count,
         is_logged: bool,
     ) {
-        if let Some(known) = self.entries.entry(key).or_default().get_mut(window) {
+        if let Some(known) = self.entries.get_or_new(key).and_then(|windows| windows.get_mut(window)) {
             known.add(count);
         }
         for share in shares.into_iter().flatten() {
@@ -100,30 +101,34 @@ impl Exported {
         &mut self,
         read: impl FnOnce(&mut dyn FnMut(FlowReading)) -> Result<(), E>,
     ) -> Result<Vec<RefusalKey>, E> {
-        let mut known = std::mem::take(&mut self.entries);
         let ending = std::mem::take(&mut self.ending);
         let in_ending: HashSet<&RefusalKey> = ending.entries.iter().collect();
         let mut left = Vec::new();
+        let mut is_there = vec![false; self.entries.len()];
         read(&mut |flow| {
             let key = flow.entry();
             let of_gone = ends_with(&flow, |eni| ending.enis.contains(&eni.get()));
-            if of_gone || in_ending.contains(&key) && ending.precedes(&flow) {
+            let is_ending = in_ending.contains(&key);
+            if of_gone || is_ending && ending.precedes(&flow) {
                 left.push(key);
-            } else if let Some(windows) = known.remove(&key).filter(|_| !in_ending.contains(&key)) {
+            } else if let Some(place) = self.entries.place(&key).filter(|_| !is_ending) {
+                let windows = self.entries.get(&key).copied().unwrap_or_default();
                 let counted = flow.windows.iter().map(|window| window.packets);
-                if windows.iter().zip(counted).all(|(exported, counted)| exported.packets <= counted) {
-                    self.entries.insert(key, windows);
-                }
+                let is_same = windows.iter().zip(counted).all(|(exported, counted)| exported.packets <= counted);
+                is_there.get_mut(place).into_iter().for_each(|found| *found = is_same);
             }
         })?;
+        // From the end, so that what takes the place of another has been looked at.
+        for (place, _) in is_there.iter().enumerate().rev().filter(|(_, is_there)| !**is_there) {
+            self.entries.remove_at(place);
+        }
+        self.entries.shrink();
         Ok(left)
     }
 
     /// Forgets entries that are deleted.
     pub(super) fn forget_ended(&mut self) {
-        for key in std::mem::take(&mut self.ending).entries {
-            self.entries.remove(&key);
-        }
+        self.entries.remove_all(&std::mem::take(&mut self.ending).entries);
     }
 
     /// Forgets an ENI.
@@ -160,7 +165,7 @@ mod tests {
         let counts = [Count::default(), Count { packets: 3, bytes: 0 }];
         let keys = flows.map(|flow| flow.entry());
         let mut exported = Exported {
-            entries: keys.map(|key| (key, counts)).into(),
+            entries: keys.map(|key| (key, counts)).into_iter().collect(),
             ending: Ending { entries: keys[..2].to_vec(), interval, enis: vec![number(1).get()] },
             ..Exported::default()
         };

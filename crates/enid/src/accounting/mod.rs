@@ -8,6 +8,7 @@
 mod audit;
 mod counters;
 mod drain;
+mod entries;
 mod exported;
 mod followers;
 mod registry;

@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use enid_datapath::{Count, FlowReading, FlowWindow, Reason};
 use enid_flowlog::{Direction, DropReason, FlowRecord, Interface, Observation, Traffic};
 use enid_model::{EniAddresses, EniNumber, Name, Networks, Subnet, Task, Uplink, Vpc, VpcId};
@@ -24,9 +25,9 @@ pub(super) struct Registry {
     account_id: Name,
     region: Name,
     services: ServiceFile,
-    enis: HashMap<EniNumber, Account>,
+    enis: HashMap<EniNumber, Account, RandomState>,
     /// Who has an address of a VPC.
-    by_address: HashMap<(VpcId, IpAddr), EniNumber>,
+    by_address: HashMap<(VpcId, IpAddr), EniNumber, RandomState>,
 }
 
 /// An ENI that has an account.
@@ -38,7 +39,7 @@ struct Account {
 
 impl Registry {
     pub(super) fn new(account_id: Name, region: Name, services: ServiceFile) -> Self {
-        Self { account_id, region, services, enis: HashMap::new(), by_address: HashMap::new() }
+        Self { account_id, region, services, enis: HashMap::default(), by_address: HashMap::default() }
     }
 
     /// Reads the prefixes of services again, if they have changed.

@@ -179,7 +179,7 @@ impl Simulation {
         let (ending, records) = (drain.ending, records.finish());
         match how {
             Close::Refused => {
-                self.exported = Exported::decode(&self.snapshot).unwrap();
+                self.exported = Exported::decode(&self.snapshot[..]).unwrap().unwrap();
                 self.exported.forget_ended();
                 return Vec::new();
             }
@@ -212,7 +212,7 @@ impl Simulation {
 
     /// Another daemon takes over.
     fn restart(&mut self) {
-        self.exported = Exported::decode(&self.snapshot).unwrap();
+        self.exported = Exported::decode(&self.snapshot[..]).unwrap().unwrap();
         let tables = &self.tables;
         let read = |each: &mut dyn FnMut(FlowReading)| {
             for flow in tables.values() {

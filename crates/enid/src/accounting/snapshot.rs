@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write as _};
 use std::path::Path;
 
 use enid_datapath::{Count, FlowKey, Interval, RefusalKey};
@@ -24,6 +24,8 @@ struct Head {
     ending_entries: usize,
 }
 
+/// Read and written piece by piece: with a million flows it is 80 MB.
+const BUFFER: usize = 1 << 16;
 /// An entry's key.
 const KEY_LENGTH: usize = 45;
 /// Packets and bytes of two windows.
@@ -33,24 +35,23 @@ impl Exported {
     /// Reads what was saved; none if nothing was. A file that is not whole, or of another version, is as none: it is better
     /// to report a flow twice than to refuse to start.
     pub(super) fn load(path: &Path) -> Result<Option<Self>, EnidError> {
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(EnidError::file("read", path)(error)),
-        };
-        let loaded = Self::decode(&bytes);
-        if loaded.is_none() {
-            tracing::warn!(path = %path.display(), "what was exported can't be read: flows may be reported twice");
+        let read = File::open(path).and_then(|file| Self::decode(BufReader::with_capacity(BUFFER, file)));
+        match read {
+            Ok(Some(loaded)) => Ok(Some(loaded)),
+            Ok(None) => {
+                tracing::warn!(path = %path.display(), "what was exported can't be read: flows may be reported twice");
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(EnidError::file("read", path)(error)),
         }
-        Ok(loaded)
     }
 
     /// Saves it, whole or not at all.
     pub(super) fn save(&self, path: &Path) -> Result<(), EnidError> {
         let next = path.with_extension("next");
-        // Piece by piece: with a million flows it is 80 MB.
         let written = File::create(&next).and_then(|file| {
-            let mut file = BufWriter::with_capacity(1 << 16, file);
+            let mut file = BufWriter::with_capacity(BUFFER, file);
             self.encode(&mut file)?;
             file.flush()
         });
@@ -75,7 +76,7 @@ impl Exported {
             encode_key(key, &mut bytes);
             to.write_all(&bytes)?;
         }
-        for (key, windows) in &self.entries {
+        for (key, windows) in self.entries.iter() {
             bytes.clear();
             encode_key(key, &mut bytes);
             for count in windows {
@@ -87,30 +88,42 @@ impl Exported {
         Ok(())
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let end = bytes.iter().position(|byte| *byte == b'\n')?;
-        let (line, rest) = bytes.split_at_checked(end)?;
-        let head: Head = serde_json::from_slice(line).ok()?;
-        let (ending, entries) =
-            rest.get(1..)?.split_at_checked(head.ending_entries.checked_mul(KEY_LENGTH)?)?;
-        let entries = entries.chunks_exact(KEY_LENGTH + COUNTS_LENGTH);
-        if !entries.remainder().is_empty() {
-            return None;
-        }
-        Some(Self {
-            entries: entries.map(decode_entry).collect::<Option<_>>()?,
+    /// What was encoded; none if it is not whole, or something else.
+    pub(super) fn decode(mut from: impl BufRead) -> io::Result<Option<Self>> {
+        let mut line = Vec::new();
+        from.read_until(b'\n', &mut line)?;
+        let Ok(head) = serde_json::from_slice::<Head>(&line) else { return Ok(None) };
+        let mut exported = Self {
             totals: head.totals,
             batch: head.batch,
             trimmed: head.trimmed,
             ending: Ending {
-                entries: ending
-                    .chunks_exact(KEY_LENGTH)
-                    .map(|mut key| decode_key(&mut key))
-                    .collect::<Option<_>>()?,
+                entries: Vec::new(),
                 interval: Interval::new(head.ending_interval),
                 enis: head.ending_enis,
             },
-        })
+            ..Self::default()
+        };
+        for _ in 0..head.ending_entries {
+            let Some(key) = read::<KEY_LENGTH>(&mut from)? else { return Ok(None) };
+            exported.ending.entries.extend(decode_key(&mut &key[..]));
+        }
+        while !from.fill_buf()?.is_empty() {
+            let Some(entry) = read::<{ KEY_LENGTH + COUNTS_LENGTH }>(&mut from)? else { return Ok(None) };
+            let Some((key, windows)) = decode_entry(&entry) else { return Ok(None) };
+            exported.entries.get_or_new(key).into_iter().for_each(|place| *place = windows);
+        }
+        Ok(Some(exported))
+    }
+}
+
+/// So many bytes; none if there are fewer.
+fn read<const N: usize>(from: &mut impl Read) -> io::Result<Option<[u8; N]>> {
+    let mut bytes = [0; N];
+    match from.read_exact(&mut bytes) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -166,7 +179,7 @@ mod tests {
             let mut flow = entry(u32::from(port), port.into());
             flow.reason = Reason::from_number(port % 8);
             let count = Count { packets: u64::from(port) + 1, bytes: 1 << port.min(63) };
-            exported.entries.insert(flow.entry(), [count, Count::default()]);
+            *exported.entries.get_or_new(flow.entry()).unwrap() = [count, Count::default()];
             exported.totals.entry(flow.eni.get()).or_default().set_unrecorded(count);
             if port % 3 == 0 {
                 exported.ending.entries.push(flow.entry());
@@ -176,11 +189,11 @@ mod tests {
         exported.ending.enis.push(number(3).get());
         let mut bytes = Vec::new();
         exported.encode(&mut bytes).unwrap();
-        assert_eq!(Exported::decode(&bytes).unwrap(), exported);
+        assert_eq!(Exported::decode(&bytes[..]).unwrap(), Some(exported));
         for length in [bytes.len() - 1, 10, 0] {
-            assert_eq!(Exported::decode(&bytes[..length]), None);
+            assert_eq!(Exported::decode(&bytes[..length]).unwrap(), None);
         }
-        assert_eq!(Exported::decode(b"[{},false]\n"), None);
+        assert_eq!(Exported::decode(&b"[{},false]\n"[..]).unwrap(), None);
     }
 
     #[test]
@@ -189,7 +202,7 @@ mod tests {
         let path = directory.path().join("exported");
         assert_eq!(Exported::load(&path).unwrap(), None);
         let mut exported = Exported::default();
-        exported.entries.insert(RefusalKey::default(), [Count { packets: 1, bytes: 2 }; 2]);
+        *exported.entries.get_or_new(RefusalKey::default()).unwrap() = [Count { packets: 1, bytes: 2 }; 2];
         exported.save(&path).unwrap();
         assert_eq!(Exported::load(&path).unwrap(), Some(exported));
         fs::write(&path, "junk").unwrap();

@@ -77,7 +77,7 @@ fn fill(folder: &Path, enis: &[Arc<Interface>], batches: std::ops::RangeInclusiv
 }
 
 fn next(folder: &Path, flow_log: &FlowLog, after: u64, forced: u64) -> Option<Gathered> {
-    gather(folder, flow_log, Reach { after, written: 1_000, forced, exactly: None }).unwrap()
+    gather(folder, flow_log, Reach { after, written: 1_000, forced, exactly: None }, None).unwrap()
 }
 
 /// Where each record starts, and how many packets it has.
@@ -107,7 +107,7 @@ fn a_collector_gets_each_interval_when_it_is_over() {
     assert_eq!((third.to, seen(&third)), (3, vec![(25, 1)]));
     // What is repeated is repeated to the same end.
     let again = Reach { after: 6, written: 1_000, forced: 0, exactly: Some(9) };
-    let again = gather(folder.path(), &minute, again).unwrap().unwrap();
+    let again = gather(folder.path(), &minute, again, None).unwrap().unwrap();
     assert_eq!((again.to, seen(&again)), (9, vec![(65, 3)]));
 }
 
@@ -129,6 +129,47 @@ fn files_have_the_intervals_of_a_slot() {
     let slot = next(folder.path(), &odd, 0, 0).unwrap();
     assert_eq!((slot.to, slot.records.len()), (28, 7));
     assert_eq!(next(folder.path(), &odd, 28, 0).unwrap().to, 60);
+}
+
+#[test]
+fn what_is_too_much_for_memory_comes_in_parts() {
+    const FLOWS: u32 = 200_000;
+    let folder = tempfile::tempdir().unwrap();
+    let eni = interface();
+    let mut spool = Spool::open(folder.path(), SpoolOptions::default(), None).unwrap().0;
+    // Of each flow two records, in batches of their own; and nothing of an idle ENI, which was not idle later.
+    for (number, flows) in [(1, 0..FLOWS), (2, FLOWS..2 * FLOWS), (3, 0..2 * FLOWS)] {
+        let mut batch = spool.begin(number, BEGIN + number * 10, BEGIN + number * 10 + 10).unwrap();
+        batch.push(&FlowRecord::new(Arc::clone(&eni), BEGIN, BEGIN + 10, Observation::NoData)).unwrap();
+        for number in flows {
+            let mut record = flow(&eni, BEGIN + u64::from(number % 60), None);
+            let Observation::Traffic(traffic) = &mut record.observation else { continue };
+            traffic.src = (0x0a00_0000 | number).to_be_bytes().into();
+            batch.push(&record).unwrap();
+        }
+        batch.commit(&[]).unwrap();
+    }
+    let log = flow_log(Target::Vpc(eni.vpc), "/logs", 600);
+    let reach = Reach { after: 0, written: 3, forced: 3, exactly: None };
+    let mut part = None;
+    let mut seen = std::collections::HashSet::new();
+    let mut positions = Vec::new();
+    loop {
+        let gathered = gather(folder.path(), &log, reach, part).unwrap().unwrap();
+        assert!(gathered.records.len() < 2 * FLOWS as usize * 2 / 3, "{} in a part", gathered.records.len());
+        assert!(gathered.records.is_sorted_by_key(|record| record.start));
+        for record in &gathered.records {
+            let traffic = record.traffic().expect("an ENI that is not idle is not said to be");
+            assert_eq!(traffic.packets, 2);
+            assert!(seen.insert(traffic.src), "{} is in two parts", traffic.src);
+        }
+        positions.push(gathered.position());
+        let Some(next) = gathered.part.next() else { break };
+        part = Some(next);
+    }
+    assert_eq!((seen.len(), positions.len()), (2 * FLOWS as usize, 2));
+    assert_ne!(positions[0], positions[1]);
+    assert_eq!(gather(folder.path(), &log, reach, None).unwrap().unwrap().position(), positions[0]);
 }
 
 #[test]

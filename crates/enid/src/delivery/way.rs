@@ -53,14 +53,14 @@ impl Way {
         match self {
             Self::Files { place, series, format } => {
                 let files =
-                    tokio::task::block_in_place(|| series.files(format, &gathered.records, gathered.to))?;
+                    tokio::task::block_in_place(|| series.files(format, &gathered.records, gathered.position()))?;
                 for file in files {
                     place.put(&file.key, Bytes::from(file.bytes)).await?;
                 }
                 Ok(())
             }
             Self::Collector { sink, format } => {
-                let parcel = Parcel { records: &gathered.records, format, position: gathered.to };
+                let parcel = Parcel { records: &gathered.records, format, position: gathered.position() };
                 Ok(sink.deliver(&parcel).await?)
             }
         }

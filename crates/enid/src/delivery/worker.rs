@@ -6,7 +6,7 @@ use std::time::Duration;
 use enid_delivery::FlowLog;
 use tokio::sync::watch;
 
-use super::parcel::{self, Gathered, Reach};
+use super::parcel::{self, Gathered, Part, Reach};
 use super::way::Way;
 use super::{Deliveries, Shared};
 use crate::{EnidError, lock};
@@ -20,7 +20,7 @@ pub(super) async fn work(deliveries: Arc<Deliveries>, line: Shared, mut stopped:
     let (mut written, mut forced) = (deliveries.written.subscribe(), deliveries.forced.subscribe());
     let mut changed = deliveries.flow_logs.changed();
     let flow_log = Arc::clone(&line.flow_log);
-    let mut worker = Work { deliveries, flow_log, line, way: None };
+    let mut worker = Work { deliveries, flow_log, line, way: None, begun: None };
     let mut pause = FIRST_PAUSE;
     loop {
         written.mark_unchanged();
@@ -57,10 +57,23 @@ struct Work {
     flow_log: Arc<FlowLog>,
     line: Shared,
     way: Option<Way>,
+    /// The parcel of which a part is delivered.
+    begun: Option<Begun>,
+}
+
+/// A parcel that is delivered in part.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    /// The last batch before it.
+    after: u64,
+    next: Part,
+    /// How many losses were said in it.
+    said: usize,
+    records: u64,
 }
 
 impl Work {
-    /// Delivers the next parcel; says whether there was one.
+    /// Delivers the next part of a parcel; says whether there was one. The cursor moves with the last one.
     async fn step(&mut self) -> Result<bool, EnidError> {
         // Asked first: the last records of one that has ended are there already.
         let has_ended = self.deliveries.flow_logs.has_ended(self.flow_log.id);
@@ -71,36 +84,46 @@ impl Work {
             }
             return Ok(false);
         };
-        for damage in &gathered.damage {
-            tracing::error!(
-                flow_log = %self.flow_log.name, file = %damage.file.display(), damage.offset, damage.bytes,
-                records = damage.records, "a part of the spool can't be read, and is not delivered"
-            );
-        }
+        let begun = self.begun.filter(|begun| begun.next == gathered.part);
         let lost: Vec<_> = lock(&self.line.cursor).skip_data().collect();
-        let said = lost.len();
-        gathered.records.extend(lost);
+        let said = begun.map_or(lost.len(), |begun| begun.said);
+        if begun.is_none() {
+            for damage in &gathered.damage {
+                tracing::error!(
+                    flow_log = %self.flow_log.name, file = %damage.file.display(), damage.offset, damage.bytes,
+                    records = damage.records, "a part of the spool can't be read, and is not delivered"
+                );
+            }
+            gathered.records.extend(lost);
+        }
         let way = match &mut self.way {
             Some(way) => way,
             way => way.insert(Way::open(&self.deliveries, &self.flow_log)?),
         };
         way.deliver(&gathered).await?;
+        let records = begun.map_or(0, |begun| begun.records) + gathered.records.len() as u64;
+        if let Some(next) = gathered.part.next() {
+            self.begun = Some(Begun { after: gathered.after, next, said, records });
+            return Ok(true);
+        }
+        self.begun = None;
         let mut cursor = lock(&self.line.cursor);
         cursor.advance(gathered.to, said);
         cursor.save(&self.deliveries.folder, self.flow_log.id)?;
         drop(cursor);
         self.line.progress.send_modify(|progress| {
             progress.delivered = progress.delivered.max(gathered.to);
-            progress.records += gathered.records.len() as u64;
+            progress.records += records;
             progress.problem = None;
         });
         Ok(true)
     }
 
-    /// Gathers the next parcel, and remembers that it is on its way.
+    /// Gathers the next part, and remembers that its parcel is on its way.
     async fn gather(&self, has_ended: bool) -> Result<Option<Gathered>, EnidError> {
         let (deliveries, flow_log, line) =
             (Arc::clone(&self.deliveries), Arc::clone(&self.flow_log), Arc::clone(&self.line));
+        let begun = self.begun;
         let work = move || {
             let (after, exactly) = {
                 let cursor = lock(&line.cursor);
@@ -109,13 +132,15 @@ impl Work {
             let written = *deliveries.written.borrow();
             let forced = if has_ended { written } else { *deliveries.forced.borrow() };
             let reach = Reach { after, written, forced, exactly };
-            let Some(gathered) = parcel::gather(&deliveries.spool, &flow_log, reach)? else {
+            // If it was given up meanwhile, another one begins.
+            let part = begun.filter(|begun| begun.after == after).map(|begun| begun.next);
+            let Some(gathered) = parcel::gather(&deliveries.spool, &flow_log, reach, part)? else {
                 return Ok(None);
             };
             let mut cursor = lock(&line.cursor);
             if cursor.delivered != after {
                 // Given up meanwhile: what comes after it is gathered next.
-                return Ok(Some(Gathered { to: after, records: Vec::new(), damage: Vec::new() }));
+                return Ok(Some(Gathered::nothing(after)));
             }
             cursor.delivering = Some(gathered.to);
             cursor.save(&deliveries.folder, flow_log.id)?;

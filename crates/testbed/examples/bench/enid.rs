@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use enid_api::Client;
 use enid_api::v1::{
-    ApplyRequest, CreateTaskRequest, DeleteTaskRequest, FlushRequest, ListNetworksRequest, Task, Vpc,
+    ApplyRequest, CreateFlowLogRequest, CreateTaskRequest, DeleteFlowLogRequest, DeleteTaskRequest, FlushRequest, ListNetworksRequest, Task, Vpc,
 };
 use enid_testbed::floor;
 use rustix::process::{Pid, Signal, kill_process};
@@ -71,6 +71,11 @@ impl Daemon {
         }
     }
 
+    /// Where it serves.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// The namespace that it takes for the machine's.
     pub(crate) fn host(&self) -> &OwnedFd {
         &self.host
@@ -78,13 +83,43 @@ impl Daemon {
 
     /// The daemon's resident memory, in bytes.
     pub(crate) fn resident(&self) -> Result<u64> {
+        self.memory("VmRSS")
+    }
+
+    /// A line of its memory in /proc/PID/status, in bytes: proc_pid_status(5).
+    pub(crate) fn memory(&self, name: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let kibibytes: u64 = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
-            .context("/proc/PID/status has no VmRSS")?
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().strip_suffix(" kB"))
+            .with_context(|| format!("/proc/PID/status has no {name}"))?
             .parse()?;
         Ok(kibibytes * 1024)
+    }
+
+    /// The time that its threads have had of all CPUs, those that have ended among them: to 10 ms.
+    pub(crate) fn cpu_time(&self) -> Result<Duration> {
+        /// Of sysconf(_SC_CLK_TCK): 100 a second on every architecture that this is built for.
+        const TICK: Duration = Duration::from_millis(10);
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        // After the name, which may have spaces; of user and system, the 14th and 15th: proc_pid_stat(5).
+        let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat")?;
+        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+        Ok(TICK * ticks.sum::<Result<u32, _>>()?)
+    }
+
+    /// The eBPF maps that it has open: proc_pid_fdinfo(5).
+    pub(crate) fn maps(&self) -> Result<Vec<OpenMap>> {
+        let mut maps = Vec::new();
+        for file in fs::read_dir(format!("/proc/{}/fdinfo", self.process.id()))? {
+            // One that was closed meanwhile is none of the maps.
+            let Ok(text) = fs::read_to_string(file?.path()) else { continue };
+            let number = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+            if let (Some(key_size), Some(memory)) = (number("key_size:"), number("memlock:")) {
+                maps.push(OpenMap { key_size: u32::try_from(key_size)?, memory });
+            }
+        }
+        Ok(maps)
     }
 
     /// Every VPC that it has.
@@ -98,6 +133,15 @@ impl Daemon {
         let client = runtime.block_on(Client::connect(&self.socket))?;
         Ok(Session { runtime, client })
     }
+}
+
+/// An eBPF map.
+#[derive(Clone, Copy)]
+pub(crate) struct OpenMap {
+    /// Bytes of a key.
+    pub(crate) key_size: u32,
+    /// The kernel memory that it takes, in bytes.
+    pub(crate) memory: u64,
 }
 
 impl Drop for Daemon {
@@ -138,6 +182,19 @@ impl Session {
     /// Deletes a task.
     pub(crate) fn delete(&self, name: String) -> Result<()> {
         self.runtime.block_on(self.client.tasks().delete(DeleteTaskRequest { name }))?;
+        Ok(())
+    }
+
+    /// Creates a flow log.
+    pub(crate) fn create_flow_log(&self, request: CreateFlowLogRequest) -> Result<()> {
+        self.runtime.block_on(self.client.flow_logs().create(request)).context("create a flow log")?;
+        Ok(())
+    }
+
+    /// Deletes a flow log.
+    pub(crate) fn delete_flow_log(&self, name: &str) -> Result<()> {
+        let request = DeleteFlowLogRequest { flow_log: name.to_owned() };
+        self.runtime.block_on(self.client.flow_logs().delete(request)).context("delete a flow log")?;
         Ok(())
     }
 

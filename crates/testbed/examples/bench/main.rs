@@ -4,6 +4,7 @@ mod cni;
 mod enid;
 mod figures;
 mod flood;
+mod flowlog;
 mod forward;
 mod host;
 mod policy;
@@ -31,6 +32,8 @@ enum Benchmark {
     Policy(policy::Arguments),
     /// What two tasks notice of a third one's flood.
     Flood(flood::Arguments),
+    /// What flow logs cost, and whether they are exact when there is much to log.
+    Flowlog(flowlog::Arguments),
 }
 
 fn main() -> Result<()> {
@@ -39,5 +42,6 @@ fn main() -> Result<()> {
         Benchmark::Forward(arguments) => forward::run(&arguments),
         Benchmark::Policy(arguments) => policy::run(&arguments),
         Benchmark::Flood(arguments) => flood::run(&arguments),
+        Benchmark::Flowlog(arguments) => flowlog::run(&arguments),
     }
 }

@@ -71,11 +71,13 @@ pub(crate) struct Rounds {
 
 impl Rounds {
     /// Measures: in each round, each measure of every subject, one after the other, another one first in each round.
+    /// `prepare` is told the position of the one whose turn it is.
     pub(crate) fn take(
         subjects: &[Subject],
         measures: &[Measure],
         window: Window,
         count: u32,
+        mut prepare: impl FnMut(usize) -> Result<()>,
     ) -> Result<Self> {
         let mut rounds = Self { count, figures: Vec::new() };
         for round in 0..count {
@@ -83,6 +85,7 @@ impl Rounds {
                 for turn in 0..subjects.len() {
                     let position = (turn + round as usize) % subjects.len();
                     let Some(subject) = subjects.get(position) else { continue };
+                    prepare(position)?;
                     let figures =
                         measure.take(&subject.pair, window).with_context(|| subject.name.to_owned())?;
                     for (name, value) in figures {

@@ -3,7 +3,7 @@
 mod measure;
 mod report;
 mod router;
-mod tasks;
+pub(crate) mod tasks;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use self::measure::{Measure, Rounds};
+pub(crate) use self::measure::{Measure, Rounds};
+pub(crate) use self::report::table;
 use self::router::Way;
 use crate::subject::{self, Kind};
 use crate::traffic::{Window, take_the_lead};
@@ -97,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             subjects.push(tasks::tasks(daemon, name, kind)?);
         }
         let measures = Measure::chosen(&arguments.only);
-        let rounds = Rounds::take(&subjects, &measures, window, arguments.rounds)?;
+        let rounds = Rounds::take(&subjects, &measures, window, arguments.rounds, |_| Ok(()))?;
         report::table(kind, &subjects, &rounds);
         report::ratios("enid", &subjects, &rounds);
     }

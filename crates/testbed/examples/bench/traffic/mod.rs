@@ -57,6 +57,14 @@ pub(crate) struct Pair {
     pub(crate) server: End,
 }
 
+impl Pair {
+    /// The same ends once more.
+    pub(crate) fn again(&self) -> Result<Self> {
+        let end = |end: &End| anyhow::Ok(End { namespace: end.namespace.try_clone()?, address: end.address });
+        Ok(Self { client: end(&self.client)?, server: end(&self.server)? })
+    }
+}
+
 /// When something is measured: after a while of the same traffic, for a while.
 #[derive(Clone, Copy)]
 pub(crate) struct Window {
