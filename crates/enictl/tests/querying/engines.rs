@@ -198,6 +198,24 @@ fn columns_of_files_have_their_types() {
     }
 }
 
+/// Files that are put together as the page has it are read as those that they are made of.
+#[test]
+fn what_is_put_together_is_read_as_before() {
+    let (places, compact) = (Places::new(), Folder::new());
+    let statement = definitions()["compact.sql"].replace("s3://flows/compact", compact.0.to_str().unwrap());
+    let (_, target) = statement.rsplit_once(") TO").unwrap();
+    let target = Path::new(target.split('\'').nth(1).unwrap());
+    std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+    let no_queries: [&str; 0] = [];
+    judge("duckdb", &[(located(&statement, &places.hive.0), no_queries)]);
+    let slot = "--since 2026-01-31T10:00:00Z --until 2026-01-31T10:05:00Z -o csv";
+    let folder = "AWSLogs/aws-account-id=111122223333/aws-service=vpcflowlogs/aws-region=eu-central-1";
+    let expected = rows(&shell(&format!("enictl flows --from s3://flows/prod/{folder} {slot}"), &places.hive.0));
+    let found = rows(&shell(&format!("enictl flows --from s3://flows/prod {slot}"), &compact.0));
+    assert!(expected.len() > 50);
+    assert_same(&found, &expected, "compact.sql");
+}
+
 #[test]
 fn enictl_prints_what_the_page_shows() {
     let places = Places::new();

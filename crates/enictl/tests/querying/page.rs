@@ -70,10 +70,14 @@ pub(crate) fn sections() -> Vec<Section> {
     sections
 }
 
-/// The sections that show a query of the flow logs, and the command that says the same.
+/// Whether the section shows a command, and a query that says the same.
+pub(crate) fn is_question(section: &Section) -> bool {
+    matches!(&*section.pieces, [Piece::Console(_), Piece::Sql(_)])
+}
+
 pub(crate) fn questions() -> Vec<Question> {
     let question = |section: Section| match &*section.pieces {
-        [Piece::Console(console), Piece::Sql(sql)] if sql.starts_with("SELECT") => {
+        [Piece::Console(console), Piece::Sql(sql)] => {
             let (command, output) = console.split_once('\n').unwrap();
             Some(Question {
                 heading: section.heading,
