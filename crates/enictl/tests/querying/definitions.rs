@@ -111,9 +111,10 @@ fn athena_and_trino_definitions_and_queries_parse() {
 #[test]
 fn projected_folders_are_those_of_the_files() {
     let (hive, plain) = (Folder::new(), Folder::new());
-    hosts::write(&hive.0, &plain.0);
+    hosts::write(11..12, &hive.0, &plain.0);
     for (name, text) in definitions() {
-        let Some((_, template)) = text.rsplit_once("'s3://flows/prod/").filter(|(_, rest)| rest.contains("${"))
+        let Some((_, template)) =
+            text.rsplit_once("'s3://flows/prod/").filter(|(_, rest)| rest.contains("${"))
         else {
             continue;
         };

@@ -43,14 +43,18 @@ struct Places {
 impl Places {
     fn new() -> Self {
         let places = Self { hive: Folder::new(), plain: Folder::new() };
-        hosts::write(&places.hive.0, &places.plain.0);
+        hosts::write(0..hosts::HOSTS, &places.hive.0, &places.plain.0);
         for (folder, hour) in [
-            (&places.hive, "aws-account-id=111122223333/aws-service=vpcflowlogs/aws-region=us-east-1/year=2026/month=01/day=31/hour=15"),
+            (
+                &places.hive,
+                "aws-account-id=111122223333/aws-service=vpcflowlogs/aws-region=us-east-1/year=2026/month=01/day=31/hour=15",
+            ),
             (&places.plain, "111122223333/vpcflowlogs/us-east-1/2026/01/31/15"),
         ] {
             let folder = folder.0.join("AWSLogs").join(hour);
             std::fs::create_dir_all(&folder).unwrap();
-            let name = "111122223333_vpcflowlogs_us-east-1_fl-0d1f7a93c5b2e8460_20260131T1500Z_fe123456.log.parquet";
+            let name =
+                "111122223333_vpcflowlogs_us-east-1_fl-0d1f7a93c5b2e8460_20260131T1500Z_fe123456.log.parquet";
             std::fs::write(folder.join(name), "no Parquet").unwrap();
         }
         places
@@ -74,7 +78,8 @@ fn located(text: &str, folder: &Path) -> String {
 fn shell(command: &str, folder: &Path) -> String {
     let enictl = Path::new(env!("CARGO_BIN_EXE_enictl")).parent().unwrap().display();
     let path = format!("{enictl}:{}", std::env::var("PATH").unwrap());
-    let output = Command::new("sh").args(["-c", &located(command, folder)]).env("PATH", path).output().unwrap();
+    let output =
+        Command::new("sh").args(["-c", &located(command, folder)]).env("PATH", path).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -131,9 +136,9 @@ fn agrees(engine: &str) {
     let mut queries: Vec<_> = questions.iter().map(|question| &*question.sql).collect();
     queries.extend([&*every_record, &*the_last_hour]);
     let queries: Vec<_> = queries.into_iter().map(|query| query.trim_end().trim_end_matches(';')).collect();
-    let given = places.layouts().map(|(folder, end)| {
-        (located(&definitions[&format!("{engine}{end}")], folder), &queries)
-    });
+    let given = places
+        .layouts()
+        .map(|(folder, end)| (located(&definitions[&format!("{engine}{end}")], folder), &queries));
     let answers = judge(engine, &given);
     for ((folder, end), answers) in places.layouts().into_iter().zip(answers.as_array().unwrap()) {
         let [of_questions @ .., every_record, the_last_hour] = &**answers.as_array().unwrap() else {
@@ -146,7 +151,7 @@ fn agrees(engine: &str) {
         }
         let command = "enictl flows --from s3://flows/prod --until 2026-01-31T14:00:00Z -o csv";
         let expected = rows(&shell(command, folder));
-        assert!(expected.len() > 10_000);
+        assert!(expected.len() > 5_000);
         assert_same(&rows_of(every_record), &expected, &format!("{engine}{end}: every record"));
         assert!(the_last_hour.is_string(), "{engine}{end}: a file that is none was read: {the_last_hour}");
     }
@@ -178,7 +183,9 @@ fn spark_finds_what_enictl_finds() {
 fn columns_of_files_have_their_types() {
     let (places, definitions) = (Places::new(), definitions());
     let query = "SELECT column_name, column_type FROM (DESCRIBE flow_logs)";
-    let given = places.layouts().map(|(folder, end)| (located(&definitions[&format!("duckdb{end}")], folder), [query]));
+    let given = places
+        .layouts()
+        .map(|(folder, end)| (located(&definitions[&format!("duckdb{end}")], folder), [query]));
     let format = Format::complete();
     let expected = format.fields().iter().map(|field| {
         let kind = match field.kind() {
@@ -210,9 +217,10 @@ fn what_is_put_together_is_read_as_before() {
     judge("duckdb", &[(located(&statement, &places.hive.0), no_queries)]);
     let slot = "--since 2026-01-31T10:00:00Z --until 2026-01-31T10:05:00Z -o csv";
     let folder = "AWSLogs/aws-account-id=111122223333/aws-service=vpcflowlogs/aws-region=eu-central-1";
-    let expected = rows(&shell(&format!("enictl flows --from s3://flows/prod/{folder} {slot}"), &places.hive.0));
+    let expected =
+        rows(&shell(&format!("enictl flows --from s3://flows/prod/{folder} {slot}"), &places.hive.0));
     let found = rows(&shell(&format!("enictl flows --from s3://flows/prod {slot}"), &compact.0));
-    assert!(expected.len() > 50);
+    assert!(expected.len() > 100);
     assert_same(&found, &expected, "compact.sql");
 }
 
@@ -226,7 +234,11 @@ fn enictl_prints_what_the_page_shows() {
                 Some(begin) => printed.starts_with(begin) && printed.len() > begin.len(),
                 None => printed == *shown,
             };
-            assert!(is_same, "{}{end}: the page shows\n{shown}and this is printed:\n{printed}", question.heading);
+            assert!(
+                is_same,
+                "{}{end}: the page shows\n{shown}and this is printed:\n{printed}",
+                question.heading
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Files of many hosts, as their daemons deliver them: the same records in both layouts, an hour a folder.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,24 +11,24 @@ use enid_flowlog::{
 use enid_model::{EcsTask, Tags, TrafficClass};
 
 pub(crate) const HOSTS: u64 = 20;
-pub(crate) const HOURS: u64 = 4;
-const SLOTS_AN_HOUR: u64 = 12;
+const HOURS: u64 = 4;
+/// One in a quarter of an hour: files take time to write.
+const SLOTS_AN_HOUR: u64 = 4;
+const SLOT_AFTER_SLOT: u64 = 900;
 /// 2026-01-31 10:00:00 UTC.
-pub(crate) const BEGIN: u64 = 1_769_853_600;
+const BEGIN: u64 = 1_769_853_600;
 const TASKS: [&str; 3] = ["web", "db", "worker"];
 const REASONS: [DropReason; 4] =
     [DropReason::NoRule, DropReason::ClosedConnection, DropReason::SpoofedSource, DropReason::NoRoute];
 
-/// Writes the files of every host below a folder for each layout, and says how many files each has.
-pub(crate) fn write(hive: &Path, plain: &Path) -> usize {
-    let mut count = 0;
-    for host in 0..HOSTS {
+/// Writes the files of hosts below a folder for each layout.
+pub(crate) fn write(hosts: Range<u64>, hive: &Path, plain: &Path) {
+    for host in hosts {
         for hour in 0..HOURS {
             let records = records(host, hour);
             for (folder, hive_partitions) in [(hive, true), (plain, false)] {
                 let files =
                     series(host, hive_partitions).files(&Format::complete(), &records, hour + 1).unwrap();
-                count = count.max(files.len());
                 for file in files {
                     let path = folder.join(&file.key);
                     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -38,7 +39,6 @@ pub(crate) fn write(hive: &Path, plain: &Path) -> usize {
             }
         }
     }
-    count
 }
 
 /// All hosts deliver one flow log, the harder case: then the hash alone tells their files apart.
@@ -82,9 +82,9 @@ fn records(host: u64, hour: u64) -> Vec<FlowRecord> {
     let interfaces: Vec<_> = (0..=TASKS.len()).map(|task| interface(host, task)).collect();
     let mut records = Vec::new();
     for slot in 0..SLOTS_AN_HOUR {
-        let begin = BEGIN + hour * 3_600 + slot * 300;
+        let begin = BEGIN + hour * 3_600 + slot * SLOT_AFTER_SLOT;
         for (task, interface) in interfaces.iter().enumerate() {
-            for _ in 0..2 + numbers.below(3) {
+            for _ in 0..4 + numbers.below(5) {
                 let traffic = traffic(&mut numbers, host, task as u64);
                 let start = begin + numbers.below(200);
                 let mut record = FlowRecord::new(
@@ -99,9 +99,9 @@ fn records(host: u64, hour: u64) -> Vec<FlowRecord> {
                 records.push(record);
             }
         }
-        let idle = &interfaces[(slot % 3) as usize];
+        let idle = &interfaces[(slot % 4) as usize];
         records.push(FlowRecord::new(Arc::clone(idle), begin + 240, begin + 299, Observation::NoData));
-        if numbers.below(40) == 0 {
+        if numbers.below(16) == 0 {
             let loss = Loss { packets: 1 + numbers.below(90), bytes: 60 + numbers.below(9_000), records: 1 };
             records.push(FlowRecord::new(
                 Arc::clone(idle),
@@ -142,7 +142,11 @@ fn interface(host: u64, task: usize) -> Arc<Interface> {
 fn traffic(numbers: &mut Numbers, host: u64, task: u64) -> Traffic {
     let is_ipv6 = numbers.below(5) == 0;
     let address = |host: u64, task: u64| {
-        if is_ipv6 { format!("fd65:6e69:6400:{host:x}::{:x}", task + 4) } else { format!("10.0.{host}.{}", task + 4) }
+        if is_ipv6 {
+            format!("fd65:6e69:6400:{host:x}::{:x}", task + 4)
+        } else {
+            format!("10.0.{host}.{}", task + 4)
+        }
     };
     let peer = match numbers.below(3) {
         0 if is_ipv6 => format!("2001:db8::{:x}", numbers.below(16)),

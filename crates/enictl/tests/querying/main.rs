@@ -3,7 +3,12 @@
 //!
 //! DuckDB and the parser are installed by `scripts/setup test`, ClickHouse and Spark by `scripts/judge-scale`, which runs
 //! their tests too.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers fail with a location")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test helpers fail with a location"
+)]
 
 mod definitions;
 mod engines;

@@ -44,7 +44,8 @@ pub(crate) fn sections() -> Vec<Section> {
     for line in page.lines() {
         if let Some((language, mut text)) = fence.take() {
             if line == "```" {
-                let pieces = &mut sections.last_mut().map(|section: &mut Section| &mut section.pieces).unwrap();
+                let pieces =
+                    &mut sections.last_mut().map(|section: &mut Section| &mut section.pieces).unwrap();
                 match &*language {
                     "sql" => pieces.push(Piece::Sql(text)),
                     "console" => pieces.push(Piece::Console(text)),
