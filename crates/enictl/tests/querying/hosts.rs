@@ -73,6 +73,10 @@ impl Numbers {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % bound
     }
+
+    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[usize::try_from(self.below(all.len() as u64)).unwrap()]
+    }
 }
 
 /// An hour of a host: in each slot, flows of each task and of the host itself, an ENI without any, and now and then some
@@ -99,7 +103,7 @@ fn records(host: u64, hour: u64) -> Vec<FlowRecord> {
                 records.push(record);
             }
         }
-        let idle = &interfaces[(slot % 4) as usize];
+        let idle = &interfaces[usize::try_from(slot).unwrap() % interfaces.len()];
         records.push(FlowRecord::new(Arc::clone(idle), begin + 240, begin + 299, Observation::NoData));
         if numbers.below(16) == 0 {
             let loss = Loss { packets: 1 + numbers.below(90), bytes: 60 + numbers.below(9_000), records: 1 };
@@ -154,8 +158,9 @@ fn traffic(numbers: &mut Numbers, host: u64, task: u64) -> Traffic {
         _ => address(numbers.below(HOSTS), numbers.below(3)),
     };
     let (own, is_egress) = (address(host, task), numbers.below(2) == 0);
-    let (high, low) = (32_768 + numbers.below(20_000) as u16, [443, 5432, 53][numbers.below(3) as usize]);
-    let drop_reason = (numbers.below(6) == 0).then(|| REASONS[numbers.below(4) as usize]);
+    let (high, low) =
+        (32_768 + u16::try_from(numbers.below(20_000)).unwrap(), numbers.one_of(&[443, 5432, 53]));
+    let drop_reason = (numbers.below(6) == 0).then(|| numbers.one_of(&REASONS));
     let packets = 1 + numbers.below(3_000);
     let (src, dst) = if is_egress { (&own, &peer) } else { (&peer, &own) };
     Traffic {
@@ -170,6 +175,6 @@ fn traffic(numbers: &mut Numbers, host: u64, task: u64) -> Traffic {
         tcp_flags: if low == 53 { 0 } else { 19 },
         direction: if is_egress { Direction::Egress } else { Direction::Ingress },
         traffic_path: (is_egress && drop_reason.is_none()).then_some(1),
-        class: TrafficClass::ALL[numbers.below(7) as usize],
+        class: numbers.one_of(&TrafficClass::ALL),
     }
 }

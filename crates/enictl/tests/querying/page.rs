@@ -39,13 +39,12 @@ pub(crate) fn definitions() -> BTreeMap<String, String> {
 
 pub(crate) fn sections() -> Vec<Section> {
     let page = std::fs::read_to_string(docs().join("querying-at-scale.md")).unwrap();
-    let mut sections = Vec::new();
+    let mut sections: Vec<Section> = Vec::new();
     let mut fence: Option<(String, String)> = None;
     for line in page.lines() {
         if let Some((language, mut text)) = fence.take() {
             if line == "```" {
-                let pieces =
-                    &mut sections.last_mut().map(|section: &mut Section| &mut section.pieces).unwrap();
+                let pieces = &mut sections.last_mut().unwrap().pieces;
                 match &*language {
                     "sql" => pieces.push(Piece::Sql(text)),
                     "console" => pieces.push(Piece::Console(text)),
