@@ -82,7 +82,8 @@ impl Filter {
     }
 
     /// The conditions that are set, each on its field; what they say of a range of values, to pass over what can't meet
-    /// them. A port's condition is on either side's, so it says nothing of one alone; neither does a peer's.
+    /// them. A port's condition is on either side's, so it says nothing of one alone; neither does a peer's: see
+    /// [`alternatives`](Self::alternatives).
     pub(crate) fn conditions(&self) -> Vec<(Field, Condition<'_>)> {
         let mut conditions = Vec::new();
         if self.since.is_some() || self.until.is_some() {
@@ -102,9 +103,12 @@ impl Filter {
         if let Some(protocol) = self.protocol.map(u64::from) {
             conditions.push((Field::Protocol, Condition::Between(protocol, protocol + 1)));
         }
+        for (field, block) in [(Field::SrcAddr, self.src), (Field::DstAddr, self.dst)] {
+            conditions.extend(block.map(|block| (field, block.condition())));
+        }
         let others = [
-            (Field::SrcAddr, self.src.is_some() || self.peer.is_some()),
-            (Field::DstAddr, self.dst.is_some() || self.peer.is_some()),
+            (Field::SrcAddr, self.peer.is_some()),
+            (Field::DstAddr, self.peer.is_some()),
             (Field::FlowDirection, self.peer.is_some()),
             (Field::SrcPort, self.port.is_some()),
             (Field::DstPort, self.port.is_some()),
@@ -112,6 +116,16 @@ impl Filter {
         conditions
             .extend(others.into_iter().filter(|(_, set)| *set).map(|(field, _)| (field, Condition::Other)));
         conditions
+    }
+
+    /// The conditions that one of two fields must meet.
+    pub(crate) fn alternatives(&self) -> Vec<([Field; 2], Condition<'static>)> {
+        let port = self.port.map(|port| {
+            let port = u64::from(port);
+            ([Field::SrcPort, Field::DstPort], Condition::Between(port, port + 1))
+        });
+        let peer = self.peer.map(|peer| ([Field::SrcAddr, Field::DstAddr], peer.condition()));
+        port.into_iter().chain(peer).collect()
     }
 
     /// Refuses a format that lacks a field which a condition is on: the error names the field and the option.
@@ -179,6 +193,15 @@ pub enum Cidr {
 }
 
 impl Cidr {
+    /// What being in the block says of an address as text: something only where it is one IPv4 address. Blocks are no
+    /// ranges of text, and IPv6 addresses of other writers may be spelled in other ways.
+    fn condition(self) -> Condition<'static> {
+        match self {
+            Self::Ipv4(block) if block.prefix() == 32 => Condition::Equal(block.network().to_string().into()),
+            Self::Ipv4(_) | Self::Ipv6(_) => Condition::Other,
+        }
+    }
+
     /// Whether the address lies in the block; never, if it is of the other family.
     pub fn contains(self, address: IpAddr) -> bool {
         match (self, address) {

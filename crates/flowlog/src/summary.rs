@@ -71,6 +71,8 @@ choices!(
         Port "port",
         /// The service whose published prefix, or endpoint, has the address of the other side.
         Service "service",
+        /// Why the traffic was refused; what was let through has no reason.
+        Reason "reason",
     }
 );
 choices!(
@@ -120,7 +122,7 @@ impl Totals {
 /// What the records of one group have in common. Written as a person reads it; `-` where the records don't say.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
-    /// A traffic class, a task or a service.
+    /// A traffic class, a task, a service or a reason.
     Text(Box<str>),
     /// An ENI.
     Eni(EniId),
@@ -175,6 +177,7 @@ impl Summary {
             GroupBy::Eni => ("--group eni", &[Field::InterfaceId]),
             GroupBy::Peer => ("--group peer", &[Field::FlowDirection, Field::SrcAddr, Field::DstAddr]),
             GroupBy::Port => ("--group port", &[Field::SrcPort, Field::DstPort, Field::Protocol]),
+            GroupBy::Reason => ("--group reason", &[Field::DropReason]),
             GroupBy::Service => {
                 ("--group service", &[Field::FlowDirection, Field::PktSrcAwsService, Field::PktDstAwsService])
             }
@@ -273,6 +276,7 @@ fn key_value<R: Fields>(group_by: GroupBy, record: &R) -> Option<Value<'_>> {
         GroupBy::Class => record.value(Field::TrafficClass),
         GroupBy::Task => record.value(Field::TaskName),
         GroupBy::Eni => record.value(Field::InterfaceId),
+        GroupBy::Reason => record.value(Field::DropReason),
         GroupBy::Peer => far_side(Field::SrcAddr, Field::DstAddr),
         GroupBy::Service => far_side(Field::PktSrcAwsService, Field::PktDstAwsService),
         GroupBy::Port => None,
@@ -299,7 +303,7 @@ pub(crate) fn number(record: &impl Fields, field: Field) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{FlowRecord, Observation};
+    use crate::record::{DropReason, FlowRecord, Observation};
     use crate::testing::{any_record, ssh, traffic_mut};
     use enid_model::TrafficClass;
     use proptest::prelude::*;
@@ -341,6 +345,10 @@ mod tests {
         );
         assert_eq!(rows(GroupBy::Port, &records), [row("443/tcp", 1110, 3)]);
         assert_eq!(rows(GroupBy::Service, &records), [row("EC2", 1010, 2), row("AMAZON", 100, 1)]);
+        let mut refused = flow(TrafficClass::Logs, Direction::Ingress, 60);
+        traffic_mut(&mut refused).drop_reason = Some(DropReason::NoRule);
+        let [first, ..] = records;
+        assert_eq!(rows(GroupBy::Reason, &[first, refused]), [row("-", 100, 1), row("no-rule", 60, 1)]);
     }
 
     #[test]
@@ -388,7 +396,7 @@ mod tests {
         assert!(Summary::check(GroupBy::Eni, &"${interface-id} ${bytes}".parse().unwrap()).is_err());
         assert_eq!(
             "host".parse::<GroupBy>().unwrap_err().to_string(),
-            "`host` is not a grouping: expected one of class, task, eni, peer, port, service"
+            "`host` is not a grouping: expected one of class, task, eni, peer, port, service, reason"
         );
     }
 

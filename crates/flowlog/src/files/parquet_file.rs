@@ -5,14 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, LogicalType, Repetition, Type as PhysicalType};
 use parquet::column::page::{CompressedPage, Page, PageWriteSpec, PageWriter};
-use parquet::column::writer::{ColumnWriter, get_column_writer, get_typed_column_writer_mut};
+use parquet::column::writer::{
+    ColumnCloseResult, ColumnWriter, get_column_writer, get_typed_column_writer_mut,
+};
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
-use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
+use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor, Type, TypePtr};
 
+use super::Part;
 use crate::field::{Field, FieldKind};
 use crate::format::Format;
 use crate::value::{Fields, Value};
@@ -40,8 +43,18 @@ pub(crate) fn field_of_column(name: &str) -> Option<Field> {
     })
 }
 
-/// The bytes of a Parquet file of these records.
-pub(crate) fn write<R: Fields>(format: &Format, records: &[&R]) -> Result<Vec<u8>, ParquetError> {
+/// What the footer says of a column of a row group, at most: offsets, sizes, encodings and statistics, whose texts are cut
+/// off at 64 bytes.
+const FOOTER_BYTES_A_COLUMN: usize = 768;
+/// And of the file and its columns.
+const FOOTER_BYTES: usize = 8 * 1024;
+
+/// Parquet files of these records, none larger than `largest`.
+pub(super) fn write<R: Fields>(
+    format: &Format,
+    records: &[&R],
+    largest: usize,
+) -> Result<Vec<Part>, ParquetError> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -52,21 +65,56 @@ pub(crate) fn write<R: Fields>(format: &Format, records: &[&R]) -> Result<Vec<u8
     let properties = Arc::new(properties);
     let schema = schema(format)?;
     let columns = SchemaDescriptor::new(Arc::clone(&schema));
-    let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::clone(&properties))?;
-    for rows in records.chunks(ROWS_A_GROUP) {
-        let mut group = file.next_row_group()?;
-        for (field, column) in format.fields().iter().zip(columns.columns()) {
-            let mut bytes = TrackedWrite::new(Vec::new());
-            let pages = Box::new(OldNumber(SerializedPageWriter::new(&mut bytes)));
-            let mut writer = get_column_writer(Arc::clone(column), Arc::clone(&properties), pages);
-            write_column(*field, format.version(), rows, &mut writer)?;
-            let mut closed = writer.close()?;
-            closed.metadata = with_old_number(closed.metadata)?;
-            group.append_column(&Bytes::from(bytes.into_inner()?), closed)?;
+    let begin = || SerializedFileWriter::new(Vec::new(), Arc::clone(&schema), Arc::clone(&properties));
+    let mut parts = Vec::new();
+    let (mut file, mut in_file, mut footer) = (begin()?, 0, FOOTER_BYTES);
+    // Row groups to be, the next one last.
+    let mut waiting: Vec<&[&R]> = records.chunks(ROWS_A_GROUP).rev().collect();
+    while let Some(rows) = waiting.pop() {
+        let group = write_group(format, rows, columns.columns(), &properties)?;
+        let size: usize = group.iter().map(|(bytes, _)| bytes.len() + FOOTER_BYTES_A_COLUMN).sum();
+        if file.bytes_written() + footer + size > largest {
+            // One that is too large for any file is halved.
+            if FOOTER_BYTES + size > largest && rows.len() > 1 {
+                let (first, second) = rows.split_at(rows.len() / 2);
+                waiting.extend([second, first]);
+                continue;
+            }
+            if in_file > 0 {
+                let whole = std::mem::replace(&mut file, begin()?);
+                parts.push(Part { bytes: whole.into_inner()?, records: in_file });
+                (in_file, footer) = (0, FOOTER_BYTES);
+            }
         }
-        group.close()?;
+        let mut writer = file.next_row_group()?;
+        footer += group.len() * FOOTER_BYTES_A_COLUMN;
+        for (bytes, closed) in group {
+            writer.append_column(&bytes, closed)?;
+        }
+        writer.close()?;
+        in_file += rows.len();
     }
-    file.into_inner()
+    parts.push(Part { bytes: file.into_inner()?, records: in_file });
+    Ok(parts)
+}
+
+/// The columns of a row group.
+fn write_group<R: Fields>(
+    format: &Format,
+    rows: &[&R],
+    columns: &[ColumnDescPtr],
+    properties: &WriterPropertiesPtr,
+) -> Result<Vec<(Bytes, ColumnCloseResult)>, ParquetError> {
+    let write = |(field, column): (&Field, &ColumnDescPtr)| {
+        let mut bytes = TrackedWrite::new(Vec::new());
+        let pages = Box::new(OldNumber(SerializedPageWriter::new(&mut bytes)));
+        let mut writer = get_column_writer(Arc::clone(column), Arc::clone(properties), pages);
+        write_column(*field, format.version(), rows, &mut writer)?;
+        let mut closed = writer.close()?;
+        closed.metadata = with_old_number(closed.metadata)?;
+        Ok((Bytes::from(bytes.into_inner()?), closed))
+    };
+    format.fields().iter().zip(columns).map(write).collect()
 }
 
 fn schema(format: &Format) -> Result<TypePtr, ParquetError> {

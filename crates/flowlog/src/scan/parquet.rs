@@ -71,19 +71,25 @@ impl ParquetFile {
 
     /// The row groups that may hold records which the filter lets through.
     pub(crate) fn groups(&self, filter: &Filter) -> Vec<usize> {
-        let conditions = filter.conditions();
+        let (conditions, alternatives) = (filter.conditions(), filter.alternatives());
+        let may_match = |group: &RowGroupMetaData| {
+            let may_hold = |field: Field, condition| self.may_hold(group, field, condition);
+            conditions.iter().all(|(field, condition)| may_hold(*field, condition))
+                && alternatives
+                    .iter()
+                    .all(|(fields, condition)| fields.iter().any(|field| may_hold(*field, condition)))
+        };
         let groups = self.metadata.row_groups().iter().enumerate();
-        groups.filter(|(_, group)| self.may_hold(group, &conditions)).map(|(index, _)| index).collect()
+        groups.filter(|(_, group)| may_match(group)).map(|(index, _)| index).collect()
     }
 
-    fn may_hold(&self, group: &RowGroupMetaData, conditions: &[(Field, Condition<'_>)]) -> bool {
-        conditions.iter().all(|(field, condition)| {
-            let column = self.columns.iter().find(|(other, _)| other == field);
-            let chunk = column.and_then(|(_, index)| group.columns().get(*index));
-            chunk.and_then(ColumnChunkMetaData::statistics).is_none_or(|statistics| {
-                let all_null = u64::try_from(group.num_rows()).ok() == statistics.null_count_opt();
-                !all_null && overlaps(statistics, condition)
-            })
+    /// Whether the statistics of the field's column leave it open that a value meets the condition.
+    fn may_hold(&self, group: &RowGroupMetaData, field: Field, condition: &Condition<'_>) -> bool {
+        let column = self.columns.iter().find(|(other, _)| *other == field);
+        let chunk = column.and_then(|(_, index)| group.columns().get(*index));
+        chunk.and_then(ColumnChunkMetaData::statistics).is_none_or(|statistics| {
+            let all_null = u64::try_from(group.num_rows()).ok() == statistics.null_count_opt();
+            !all_null && overlaps(statistics, condition)
         })
     }
 

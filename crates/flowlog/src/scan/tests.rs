@@ -213,6 +213,11 @@ fn only_row_groups_that_can_match_are_read_and_the_meter_ends_full() {
         Filter { eni: "eni-00000000000000000".parse().ok(), ..Filter::default() },
         Filter { protocol: Some(17), ..Filter::default() },
         Filter { class: Some(TrafficClass::Exec), ..Filter::default() },
+        Filter { port: Some(21), ..Filter::default() },
+        Filter { port: Some(20_642), ..Filter::default() },
+        Filter { src: "172.31.16.138".parse().ok(), ..Filter::default() },
+        Filter { dst: "172.31.16.22".parse().ok(), ..Filter::default() },
+        Filter { peer: "10.0.0.1".parse().ok(), ..Filter::default() },
     ] {
         let calls = AtomicUsize::new(0);
         Scan::of_path(&path, query(filter)).unwrap().for_each(
@@ -315,6 +320,43 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         for kind in FileKind::ALL {
             check_read_back(kind, &format, &records, &directory.path().join("file"))?;
+        }
+    }
+
+    #[test]
+    fn what_a_filter_lets_through_is_found(
+        groups in prop::collection::vec(prop::collection::vec(any_record(), 1..4), 1..4),
+        of in any::<prop::sample::Index>(),
+    ) {
+        let records = groups.concat();
+        let directory = tempfile::tempdir().unwrap();
+        let one = of.get(&records);
+        let address = |field| match one.value(field) {
+            Some(Value::Address(address)) => address.to_string().parse().ok(),
+            _ => None,
+        };
+        let port = |field| match one.value(field) {
+            Some(Value::Number(port)) => u16::try_from(port).ok(),
+            _ => None,
+        };
+        for filter in [
+            Filter { src: address(Field::SrcAddr), ..Filter::default() },
+            Filter { dst: address(Field::DstAddr), ..Filter::default() },
+            Filter { peer: address(Field::SrcAddr), ..Filter::default() },
+            Filter { peer: address(Field::DstAddr), port: port(Field::SrcPort), ..Filter::default() },
+            Filter { port: port(Field::SrcPort), ..Filter::default() },
+            Filter { port: port(Field::DstPort), ..Filter::default() },
+        ] {
+            let found = groups.iter().enumerate().flat_map(|(number, records)| {
+                let path = directory.path().join(number.to_string());
+                fs::write(&path, encode_records(FileKind::Parquet, &Format::complete(), records).unwrap()).unwrap();
+                let (lines, errors) = read(&path, query(filter.clone()), &"${srcaddr} ${dstaddr} ${srcport} ${dstport}".parse().unwrap());
+                assert!(errors.is_empty(), "{errors:?}");
+                lines
+            });
+            let expected = records.iter().filter(|record| filter.matches(*record));
+            let expected = expected.map(|record| line(&"${srcaddr} ${dstaddr} ${srcport} ${dstport}".parse().unwrap(), record));
+            prop_assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{:?}", filter);
         }
     }
 

@@ -48,6 +48,7 @@ pub(crate) fn add(rows: &Rows, summary: &mut Summary) -> Option<()> {
         GroupBy::Class => Some(Field::TrafficClass),
         GroupBy::Task => Some(Field::TaskName),
         GroupBy::Eni => Some(Field::InterfaceId),
+        GroupBy::Reason => Some(Field::DropReason),
         GroupBy::Peer | GroupBy::Service | GroupBy::Port => None,
     };
     if let Some(field) = one_side {

@@ -63,6 +63,7 @@ fn table(group_by: GroupBy, answer: &Answer) -> String {
         GroupBy::Peer => "PEER",
         GroupBy::Port => "PORT",
         GroupBy::Service => "SERVICE",
+        GroupBy::Reason => "REASON",
     };
     let mut table = Table::new([Left(header), Right("FLOWS"), Right("PACKETS"), Right("BYTES")]);
     let mut row = |key: String, totals: Totals| {

@@ -1,0 +1,22 @@
+-- Spark over Parquet files in folders named as Hive names partitions, with one for each hour.
+SET spark.sql.ansi.doubleQuotedIdentifiers = true;
+CREATE TABLE IF NOT EXISTS flow_logs (
+  version int, account_id string, interface_id string, srcaddr string, dstaddr string, srcport int, dstport int,
+  protocol int, packets bigint, bytes bigint, start bigint, `end` bigint, action string, log_status string,
+  vpc_id string, subnet_id string, instance_id string, tcp_flags int, type string, pkt_srcaddr string,
+  pkt_dstaddr string, region string, az_id string, sublocation_type string, sublocation_id string,
+  pkt_src_aws_service string, pkt_dst_aws_service string, flow_direction string, traffic_path int,
+  ecs_cluster_arn string, ecs_cluster_name string, ecs_container_instance_arn string,
+  ecs_container_instance_id string, ecs_container_id string, ecs_second_container_id string, ecs_service_name string,
+  ecs_task_definition_arn string, ecs_task_arn string, ecs_task_id string, reject_reason string, resource_id string,
+  encryption_status int, instance_tag string, instance_tag_2 string, interface_tag string, interface_tag_2 string,
+  asg_tag string, asg_tag_2 string, interface_type string, next_hop_interface_id string, next_hop_subnet_id string,
+  next_hop_az_id string, next_hop_vpc_id string, next_hop_interface_type string, traffic_class string,
+  task_name string, drop_reason string, packets_dropped bigint, bytes_dropped bigint, records_dropped bigint,
+  `aws-account-id` string, `aws-service` string, `aws-region` string, year int, month int, day int, hour int
+)
+USING parquet
+PARTITIONED BY (`aws-account-id`, `aws-service`, `aws-region`, year, month, day, hour)
+LOCATION 's3a://flows/prod/AWSLogs/';
+-- Folders that came since then: again, as often as wanted.
+MSCK REPAIR TABLE flow_logs;
