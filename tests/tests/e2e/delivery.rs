@@ -32,7 +32,7 @@ fn create(host: &Host, name: &str, change: impl FnOnce(&mut CreateFlowLogRequest
     host.call(async |client| client.flow_logs().create(request.clone()).await).unwrap()
 }
 
-fn delivery(host: &Host, name: &str) -> FlowLogDelivery {
+pub(crate) fn delivery(host: &Host, name: &str) -> FlowLogDelivery {
     let request = GetFlowLogRequest { flow_log: name.to_owned() };
     let found = host.call(async |client| client.flow_logs().get(request.clone()).await).unwrap();
     found.delivery.unwrap_or_default()

@@ -18,6 +18,7 @@ mod create;
 mod delivery;
 mod disk;
 mod doctor;
+mod exactness;
 mod flow_log;
 mod flow_log_fields;
 mod flow_logs;

@@ -65,12 +65,14 @@ impl Running {
         config: &Path,
         directories: &Directories,
         log: &Path,
+        environment: &[(String, String)],
     ) -> Result<Self, String> {
         let log_file = File::options().create(true).append(true).open(log).expect("open the log");
         let mut command = Command::new(program("enid"));
         command.arg("serve").arg("--config").arg(config);
         command.arg("--run-dir").arg(&directories.run).arg("--state-dir").arg(&directories.state);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file).env("NO_COLOR", "1");
+        command.envs(environment.iter().cloned());
         let child = inside(namespace, move || command.spawn()).expect("start enid");
         let mut process = Process(child);
         let socket = directories.socket();
