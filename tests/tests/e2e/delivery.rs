@@ -54,7 +54,7 @@ pub(crate) fn delivered<const N: usize>(folder: &Path, filter: Filter, fields: [
     rows
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

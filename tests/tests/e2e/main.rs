@@ -15,6 +15,7 @@ mod classes;
 mod command_line;
 mod connectivity;
 mod create;
+mod damage;
 mod delivery;
 mod disk;
 mod doctor;
