@@ -83,7 +83,7 @@ fn destinations_that_take_nothing_are_named_with_their_reason() {
         of(&file, &format!("can't make {}/.probe-*: Not a directory", file.display())),
         ("ipfix+tcp://127.0.0.1:4739".into(), "can't connect: Connection refused".into()),
         ("ipfix+udp://nowhere.invalid:4739".into(), "`nowhere.invalid` does not resolve: ".into()),
-        ("otlp+http://127.0.0.1:4318".into(), "".into()),
+        ("otlp+http://127.0.0.1:4318".into(), String::new()),
     ] {
         let said = refused(&host, &["--destination", &destination]);
         let reason = format!("nothing can be delivered to {destination}: {reason}");

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use enid::ForwardingMode;
 use enid_api::v1::create_flow_log_request::Target;
 use enid_api::v1::{CountersRequest, CreateFlowLogRequest, CreateTaskRequest, FlowLogFiles, FlowTable, Task};
 use enid_testbed::capture::{Captured, Seen};
@@ -139,6 +140,8 @@ impl Lab {
             interval_seconds: 1,
             flow_capacity: CAPACITY,
             flows_per_eni: Some(CAPACITY),
+            // A router's kernel that forwards between ENIs puts fragments together, and keeps those that lack one.
+            forwarding: ForwardingMode::Direct,
             environment: CREDENTIALS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             ..HostOptions::default()
         });
