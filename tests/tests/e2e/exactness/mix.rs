@@ -18,6 +18,8 @@ use super::frames::{self, Ends};
 pub(super) const TCP_PORT: u16 = 5000;
 /// Where somebody hears datagrams, and where nobody does.
 pub(super) const UDP_PORTS: [u16; 2] = [5001, 5002];
+/// What is let in, and nobody listens at.
+const CLOSED_PORT: u16 = 5009;
 /// What no rule of the receiver lets in, and what none of the sender lets out.
 pub(super) const REFUSED_PORTS: [u16; 2] = [7000, 7100];
 /// How long an answer is waited for: nothing here depends on one.
@@ -29,7 +31,7 @@ pub(super) struct Party {
     /// IPv4 and IPv6.
     pub(super) addresses: [IpAddr; 2],
     pub(super) gateway: Option<[IpAddr; 2]>,
-    /// Whom it sends to.
+    /// Whom it sends to; the last one lets everything in.
     pub(super) peers: Vec<[IpAddr; 2]>,
     /// What frames it may make itself, to its peers.
     pub(super) ends: Vec<Ends>,
@@ -39,7 +41,7 @@ pub(super) struct Party {
 #[derive(Default)]
 pub(super) struct Phase {
     pub(super) is_over: AtomicBool,
-    /// Connections that follow each other without a pause.
+    /// Connections follow each other without a pause, most of them to a port that nobody listens at.
     pub(super) is_flooding: AtomicBool,
     /// Nobody sends.
     pub(super) is_paused: AtomicBool,
@@ -116,6 +118,11 @@ pub(super) fn send(party: &Party, phase: &Phase, mut random: fastrand::Rng) {
             let (from, to) = (party.addresses[family], peer[family]);
             if phase.is_flooding.load(Ordering::Relaxed) && random.u8(0..10) > 0 {
                 connect(&mut random, SocketAddr::new(to, TCP_PORT), 10);
+                let closed = party.peers.last().map(|peer| SocketAddr::new(peer[family], CLOSED_PORT));
+                for closed in closed.into_iter().cycle().take(20) {
+                    // Refused at once, by its kernel.
+                    let _ = TcpStream::connect_timeout(&closed, PATIENCE);
+                }
                 continue;
             }
             match random.u8(0..24) {

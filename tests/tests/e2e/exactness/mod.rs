@@ -71,7 +71,7 @@ egress = [
 ]
 "#;
 
-const CAPACITY: u32 = 2048;
+const CAPACITY: u32 = 4096;
 /// The most that a packet to the task with the smaller MTU may have.
 const SMALL_MTU: u32 = 1500;
 
@@ -256,7 +256,12 @@ impl Lab {
     #[track_caller]
     fn wait_for_deliveries(&self, are: impl Fn(Option<String>) -> bool) {
         for flow_log in FLOW_LOGS {
-            assert!(wait_until(DEADLINE, || are(delivery(&self.host, flow_log).problem)), "{flow_log}");
+            let is_so = || {
+                // It has them try.
+                flush(&self.host);
+                are(delivery(&self.host, flow_log).problem)
+            };
+            assert!(wait_until(DEADLINE, is_so), "{flow_log}");
         }
     }
 
