@@ -165,6 +165,13 @@ fn object_reason(error: &object_store::Error) -> String {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
+    // Where the environment has none, an instance's metadata service is asked for them: as hard to reach as it may be, it is
+    // not the store that is.
+    if ["/latest/api/token", "/latest/meta-data/"].iter().any(|path| whole.contains(path)) {
+        return format!(
+            "there are no credentials: none in the environment, and none of the instance's metadata service: {cause}"
+        );
+    }
     cause.to_string()
 }
 

@@ -179,10 +179,6 @@ impl FileName {
         self.stream.kind
     }
 
-    pub(crate) const fn stream(&self) -> &Stream {
-        &self.stream
-    }
-
     /// Whether a record that ends from `since` until before `until` can be in the file.
     pub(crate) fn overlaps(&self, since: Option<u64>, until: Option<u64>) -> bool {
         since.is_none_or(|since| since < self.slot + SLOT_SECONDS)
@@ -227,9 +223,9 @@ mod tests {
         assert_eq!(name.to_string(), NAME);
         assert_eq!(name.slot(), 1_529_511_600);
         assert_eq!(name.id().to_string(), "fl-01234567890abcdef");
-        let last = FileName::new(name.stream().clone(), 1_529_511_899).unwrap();
+        let last = FileName::new(name.stream.clone(), 1_529_511_899).unwrap();
         assert_eq!(last, name);
-        assert!(FileName::new(name.stream().clone(), 1_529_511_900).unwrap() > name);
+        assert!(FileName::new(name.stream.clone(), 1_529_511_900).unwrap() > name);
     }
 
     #[test]
@@ -270,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_time_without_a_date_is_refused() {
-        let stream = FileName::parse(NAME).unwrap().stream().clone();
+        let stream = FileName::parse(NAME).unwrap().stream.clone();
         assert!(FileName::new(stream.clone(), u64::MAX).is_err());
         assert!(FileName::new(stream.clone(), 253_402_300_800).is_err());
         assert!(FileName::new(stream, 253_402_200_000).unwrap().to_string().contains("_99991230T2000Z_"));

@@ -21,22 +21,14 @@ pub struct RecordReader<R> {
     parser: Option<LineParser>,
     line: u64,
     buffer: Vec<u8>,
-    tolerates_torn_end: bool,
     ended: bool,
 }
 
 impl<R: BufRead> RecordReader<R> {
     /// Reads the header; `file` is the name that errors give.
     pub fn new(input: R, file: impl Into<PathBuf>) -> Result<Self, FlowLogError> {
-        let mut reader = Self {
-            input,
-            file: file.into(),
-            parser: None,
-            line: 0,
-            buffer: Vec::new(),
-            tolerates_torn_end: false,
-            ended: false,
-        };
+        let mut reader =
+            Self { input, file: file.into(), parser: None, line: 0, buffer: Vec::new(), ended: false };
         let header = match reader.next_line()? {
             None => return Ok(reader),
             Some(Ok(())) => std::str::from_utf8(&reader.buffer).map_err(|_| LineError::NotText),
@@ -48,13 +40,6 @@ impl<R: BufRead> RecordReader<R> {
             .map_err(|source| FlowLogError::Header { file: reader.file.clone(), source: Box::new(source) })?;
         reader.parser = Some(LineParser::new(format));
         Ok(reader)
-    }
-
-    /// Says nothing of a torn last line: its writer may be about to finish it.
-    #[must_use]
-    pub const fn tolerate_torn_end(mut self) -> Self {
-        self.tolerates_torn_end = true;
-        self
     }
 
     /// The format that the header names; none for an empty file.
@@ -121,7 +106,6 @@ impl<R: BufRead> Iterator for RecordReader<R> {
                 self.ended = true;
                 return None;
             }
-            Some(Err(LineError::Torn)) if self.tolerates_torn_end => return None,
             Some(Err(reason)) => Err(reason),
             Some(Ok(())) => {
                 std::str::from_utf8(&self.buffer).map_err(|_| LineError::NotText).and_then(|line| {
@@ -175,14 +159,6 @@ mod tests {
         let mut bytes = file(&[]).into_bytes();
         bytes.extend(b"\xff\xfe\n");
         assert_eq!(read(&bytes), [Err("a.log: line 2: the line is not UTF-8 text".to_owned())]);
-    }
-
-    #[test]
-    fn a_torn_end_can_be_tolerated_and_is_never_a_record() {
-        let whole = file(&[&line(&Format::default(), &ssh())]);
-        let mut reader = RecordReader::new(whole.as_bytes(), "a.log").unwrap().tolerate_torn_end();
-        assert!(reader.next().is_none());
-        assert!(reader.next().is_none());
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub struct HostOptions {
     pub run_bytes: Option<u64>,
     /// The same of the state directory.
     pub state_bytes: Option<u64>,
+    /// Variables that a daemon which is a process has in its environment, beyond those of the test.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for HostOptions {
@@ -84,6 +86,7 @@ impl Default for HostOptions {
             ip_ranges: None,
             run_bytes: None,
             state_bytes: None,
+            environment: Vec::new(),
         }
     }
 }
@@ -132,6 +135,7 @@ impl HostOptions {
 #[derive(Debug)]
 pub struct Host {
     kind: DaemonKind,
+    environment: Vec<(String, String)>,
     config: PathBuf,
     directories: Directories,
     running: Option<Running>,
@@ -159,6 +163,7 @@ impl Host {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         Self {
             kind: options.daemon,
+            environment: options.environment.clone(),
             config,
             directories: Directories { run: directory.run(), state: directory.state() },
             running: None,
@@ -183,7 +188,8 @@ impl Host {
         self.running = Some(match self.kind {
             DaemonKind::Thread => Running::thread(&self.namespace, &self.config, &self.directories)?,
             DaemonKind::Process => {
-                Running::process(&self.namespace, &self.config, &self.directories, &self.log())?
+                let (config, directories) = (&self.config, &self.directories);
+                Running::process(&self.namespace, config, directories, &self.log(), &self.environment)?
             }
         });
         Ok(())
@@ -227,6 +233,11 @@ impl Host {
         let directory = &self.directory;
         let folders = [directory.netns(), directory.bpf(), directory.cgroup().to_owned(), directory.run()];
         folders.iter().flat_map(|folder| directory::below(folder)).collect()
+    }
+
+    /// Where the host's own namespace is bound.
+    pub fn namespace_path(&self) -> PathBuf {
+        self.directory.path().join("host")
     }
 
     /// The host's own namespace: the daemon's.

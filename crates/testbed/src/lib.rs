@@ -4,10 +4,14 @@
 //! it and what goes through it. These panic where a step fails: whoever uses them is a test, and wants to know where.
 //! [`floor`] is what benchmarks compare with.
 
+pub mod capture;
 pub mod floor;
+pub mod frames;
 mod host;
 pub mod icmp;
 pub mod namespace;
+mod packet_socket;
+pub mod store;
 pub mod traffic;
 mod wait;
 

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::networks::{NETWORKS, host, ipv4};
 
-fn enictl(host: &Host, arguments: &[&str]) -> (i32, String, String) {
+/// How `enictl` ends, and what it says on the standard output and the standard error.
+pub(crate) fn enictl(host: &Host, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(program("enictl"));
     let output = command.env("ENID_SOCKET", host.socket()).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

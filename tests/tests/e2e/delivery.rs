@@ -20,7 +20,7 @@ fn destination(host: &Host, name: &str) -> PathBuf {
     host.state_directory().join("out").join(name)
 }
 
-fn create(host: &Host, name: &str, change: impl FnOnce(&mut CreateFlowLogRequest)) -> FlowLog {
+pub(crate) fn create(host: &Host, name: &str, change: impl FnOnce(&mut CreateFlowLogRequest)) -> FlowLog {
     let mut request = CreateFlowLogRequest {
         name: name.to_owned(),
         target: Some(Target::Vpc("red".into())),
@@ -32,14 +32,14 @@ fn create(host: &Host, name: &str, change: impl FnOnce(&mut CreateFlowLogRequest
     host.call(async |client| client.flow_logs().create(request.clone()).await).unwrap()
 }
 
-fn delivery(host: &Host, name: &str) -> FlowLogDelivery {
+pub(crate) fn delivery(host: &Host, name: &str) -> FlowLogDelivery {
     let request = GetFlowLogRequest { flow_log: name.to_owned() };
     let found = host.call(async |client| client.flow_logs().get(request.clone()).await).unwrap();
     found.delivery.unwrap_or_default()
 }
 
 /// Every record of the files below a folder: the numbers of these fields, 0 where there is none.
-fn delivered<const N: usize>(folder: &Path, filter: Filter, fields: [Field; N]) -> Vec<[u64; N]> {
+pub(crate) fn delivered<const N: usize>(folder: &Path, filter: Filter, fields: [Field; N]) -> Vec<[u64; N]> {
     let query = Query { filter, fields: Some(fields.to_vec()), ..Query::default() };
     let mut scan = Scan::of_path(folder, query).unwrap();
     let mut rows = Vec::new();
@@ -54,7 +54,7 @@ fn delivered<const N: usize>(folder: &Path, filter: Filter, fields: [Field; N]) 
     rows
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -68,20 +68,20 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Two tasks, and `send` sends so many datagrams of 100 bytes, each from another port, from the first to port 5001 of the
 /// second.
-struct Pair {
-    a: enid_api::v1::Task,
-    b: enid_api::v1::Task,
+pub(crate) struct Pair {
+    pub(crate) a: enid_api::v1::Task,
+    pub(crate) b: enid_api::v1::Task,
     far: UdpSocket,
 }
 
 impl Pair {
-    fn new(host: &Host) -> Self {
+    pub(crate) fn new(host: &Host) -> Self {
         let (a, b) = (host.create("a", "red/a"), host.create("b", "red/b"));
         let far = udp(&inside(&b), ipv4(&b), 5001);
         Self { a, b, far }
     }
 
-    fn send(&self, flows: usize) {
+    pub(crate) fn send(&self, flows: usize) {
         for _ in 0..flows {
             send_datagrams(&udp(&inside(&self.a), ipv4(&self.a), 0), &self.far, 1, 72);
         }

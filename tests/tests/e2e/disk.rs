@@ -3,12 +3,16 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 
-use enid_flowlog::Direction;
+use enid_flowlog::{Direction, Field, Filter, ParsedRecord};
 use enid_testbed::traffic::{ping, send_datagrams, udp};
-use enid_testbed::{Host, HostOptions, new_task};
+use enid_testbed::{DEADLINE, DaemonKind, Host, HostOptions, new_task, wait_until};
 use tonic::Code;
 
+use crate::command_line::{enictl, succeed};
+use crate::delivery::{Pair, create, delivered, delivery};
 use crate::kernel::assert_only_listed_tasks;
 use crate::ledger::{assert_closed, assert_nothing_pending, flush, records, to_port, total};
 use crate::networks::{host_as, inside, ipv4, subnet};
@@ -56,6 +60,112 @@ fn records_that_do_not_fit_come_with_the_next_interval() {
     let all = 3 + 4 * (5 + 50);
     assert_eq!(total(&records(&host), "a", Direction::Egress, to_port(17, 5001)), (all, all * 100));
     assert_eq!(total(&records(&host), "b", Direction::Ingress, to_port(17, 5001)), (all, all * 100));
+}
+
+/// From traffic to a destination elsewhere, while the disk fills up under a daemon and has room again under another.
+#[test]
+fn a_full_disk_holds_records_back_until_it_has_room() {
+    let mut host = host_as(&HostOptions {
+        daemon: DaemonKind::Process,
+        interval_seconds: 1,
+        flow_capacity: 1 << 16,
+        flows_per_eni: Some(1 << 16),
+        state_bytes: Some(4 * MEBIBYTE),
+        ..Default::default()
+    });
+    let out = host.folder().join("out");
+    create(&host, "all", |request| request.destination = out.display().to_string());
+    let pair = Pair::new(&host);
+    pair.send(10);
+    flush(&host);
+    let (is_over, sent) = (AtomicBool::new(false), AtomicU64::new(10));
+    let filler = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                pair.send(20);
+                sent.fetch_add(20, Ordering::Relaxed);
+            }
+        });
+        let end = End(&is_over);
+        let filler = fill(host.state_directory());
+        // It says so by itself, at the end of an interval, and whoever asks is told.
+        let is_logged = || {
+            let log = fs::read_to_string(host.log()).unwrap();
+            log.contains("an interval's records could not be written; the next interval has them")
+                && log.contains("No space left on device")
+        };
+        assert!(wait_until(DEADLINE, is_logged), "{}", fs::read_to_string(host.log()).unwrap());
+        let (code, _, said) = enictl(&host, &["flush"]);
+        assert_eq!(code, 1);
+        let spool = host.state_directory().join("spool");
+        assert!(said.contains("No space left on device"), "{said}");
+        assert!(said.contains(&spool.display().to_string()), "{said}");
+        drop(end);
+        filler
+    });
+    // What waits is not lost, and is not said to be.
+    assert_closed(&host);
+    assert!(host.audit().iter().all(|eni| {
+        [&eni.egress, &eni.ingress].iter().any(|side| side.unwrap().pending.unwrap().packets > 0)
+    }));
+    host.kill_daemon();
+    host.start_daemon();
+    assert_closed(&host);
+    fs::remove_file(filler).unwrap();
+    flush(&host);
+    assert!(wait_until(DEADLINE, || delivery(&host, "all").problem.is_none()));
+    flush(&host);
+    assert_closed(&host);
+    assert_nothing_pending(&host);
+    assert!(succeed(&host, &["audit"]).contains("2 ENIs audited, nothing left over"));
+    let sent = sent.into_inner();
+    for (task, direction) in [("a", Direction::Egress), ("b", Direction::Ingress)] {
+        assert_eq!(total(&records(&host), task, direction, to_port(17, 5001)), (sent, sent * 100), "{task}");
+    }
+    let rows = delivered(&out, Filter::default(), [Field::DstPort, Field::Packets, Field::Bytes]);
+    let sum = |place: usize| rows.iter().filter(|row| row[0] == 5001).map(|row| row[place]).sum::<u64>();
+    assert_eq!((sum(1), sum(2)), (2 * sent, 2 * sent * 100), "at both ENIs");
+}
+
+/// Ends what goes on, whatever happens.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// After a reboot nothing is remembered of what was exported, and the spool has records of before.
+#[test]
+fn a_disk_that_is_full_after_a_reboot_holds_records_back_too() {
+    let mut host = host_as(&HostOptions { state_bytes: Some(4 * MEBIBYTE), ..Default::default() });
+    let pair = Pair::new(&host);
+    for _ in 0..3 {
+        pair.send(1);
+        flush(&host);
+    }
+    host.stop_daemon();
+    assert_eq!(host.purge().len(), 0);
+    host.start_daemon();
+    let pair = Pair::new(&host);
+    let filler = fill(host.state_directory());
+    for _ in 0..2 {
+        // So many that they do not fit in what room is left in a last page.
+        pair.send(50);
+        let error = host.try_flush().unwrap_err();
+        assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
+        assert!(error.message().contains("No space left"), "{error}");
+    }
+    fs::remove_file(filler).unwrap();
+    flush(&host);
+    assert_closed(&host);
+    assert_nothing_pending(&host);
+    let id = pair.a.eni.as_ref().unwrap().id.parse().ok();
+    let of_a = |record: &ParsedRecord| to_port(17, 5001)(record) && record.interface_id == id;
+    assert_eq!(total(&records(&host), "a", Direction::Egress, of_a), (100, 10_000));
+    // Nothing of before is gone.
+    assert_eq!(total(&records(&host), "a", Direction::Egress, to_port(17, 5001)), (103, 10_300));
 }
 
 #[test]

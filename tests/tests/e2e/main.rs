@@ -11,13 +11,16 @@
 
 mod accounting;
 mod adopted;
+mod bad_input;
 mod classes;
 mod command_line;
 mod connectivity;
 mod create;
+mod damage;
 mod delivery;
 mod disk;
 mod doctor;
+mod exactness;
 mod flow_log;
 mod flow_log_fields;
 mod flow_logs;

@@ -1,6 +1,5 @@
 //! Which files of a place can hold what is wanted.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -22,8 +21,6 @@ pub(crate) struct ScanFile {
     pub(crate) key: String,
     pub(crate) size: u64,
     pub(crate) kind: FileKind,
-    /// Whether its last line may be on its way.
-    pub(crate) may_be_growing: bool,
 }
 
 /// The files to read, in the order of their slots, and the folders that could not be listed.
@@ -57,7 +54,7 @@ pub(crate) fn file(path: &Path, key: String) -> Result<Listed, FlowLogError> {
         [0x1f, 0x8b, ..] => FileKind::Gzip,
         _ => FileKind::Text,
     };
-    let files = vec![ScanFile { key, size, kind, may_be_growing: kind == FileKind::Text }];
+    let files = vec![ScanFile { key, size, kind }];
     Ok(Listed { files, errors: Vec::new() })
 }
 
@@ -80,13 +77,8 @@ fn descend(filter: &Filter, list: impl Fn(&[String]) -> Vec<Result<Folder, FlowL
         level = next;
     }
     found.sort();
-    let newest: BTreeMap<_, _> = found.iter().map(|(name, _)| (name.stream().clone(), name.slot())).collect();
     let files = found.into_iter().filter(|(name, _)| name.overlaps(filter.since, filter.until));
-    let files = files.map(|(name, PlacedFile { key, size })| {
-        // Compressed files and Parquet are whole or not there.
-        let is_newest = newest.get(name.stream()) == Some(&name.slot());
-        ScanFile { key, size, kind: name.kind(), may_be_growing: name.kind() == FileKind::Text && is_newest }
-    });
+    let files = files.map(|(name, PlacedFile { key, size })| ScanFile { key, size, kind: name.kind() });
     Listed { files: files.collect(), errors }
 }
 

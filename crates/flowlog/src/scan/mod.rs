@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::bufread::MultiGzDecoder;
 use tokio::runtime::Runtime;
 
-use crate::error::{FlowLogError, LineError};
+use crate::error::FlowLogError;
 use crate::field::Field;
 use crate::file_name::FileKind;
 use crate::filter::Filter;
@@ -58,8 +58,7 @@ pub fn no_progress(_: u64, _: u64) {}
 ///
 /// What can't be read is an error that names the file, and reading goes on after it: the next line of a text, the next
 /// row of a Parquet file where a value is bad, the next file where a file is no flow log's, is cut off or corrupt, or
-/// lacks a field which the query needs. A torn last line of each writer's newest text file is passed over, for it may
-/// be on its way; elsewhere it is an error. Compressed files and Parquet are whole or not there.
+/// lacks a field which the query needs.
 ///
 /// Reading blocks: of async code, it takes a thread of its own (`spawn_blocking`).
 #[derive(Debug)]
@@ -248,17 +247,9 @@ impl Scan {
                 Box::new(BufReader::with_capacity(BUFFER_BYTES, input))
             }
         };
-        let mut reader = match RecordReader::new(input, &name) {
-            Err(FlowLogError::HeaderLine { reason: LineError::Torn, .. }) if file.may_be_growing => {
-                return Ok(None);
-            }
-            reader => reader?,
-        };
+        let reader = RecordReader::new(input, &name)?;
         if let Some(format) = reader.format() {
             self.check(format, &name)?;
-        }
-        if file.may_be_growing {
-            reader = reader.tolerate_torn_end();
         }
         Ok(Some(Opened::Lines(Box::new(reader))))
     }

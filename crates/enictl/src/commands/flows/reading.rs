@@ -124,8 +124,9 @@ impl Reading {
         folder: &Path,
         use_record: impl FnMut(&FlowRecord) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let damaged = |Damage { file, offset, bytes, .. }: &Damage| {
-            self.report(&format_args!("{}: {bytes} bytes at {offset} can't be read", file.display()));
+        let damaged = |Damage { file, offset, bytes, records }: &Damage| {
+            let held = records.map(|records| format!(": {records} records")).unwrap_or_default();
+            self.report(&format_args!("{}: {bytes} bytes at {offset} can't be read{held}", file.display()));
         };
         spool::each(folder, &self.filter, &self.progress, damaged, use_record)
     }
