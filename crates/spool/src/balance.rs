@@ -22,6 +22,9 @@ impl Sum {
     }
 }
 
+/// The bucket of what is in flows and in no record, as a VPC does not log it.
+pub const NOT_LOGGED: &str = "not-logged";
+
 /// One direction of an ENI in an interval. The ledger counts each packet once, whatever becomes of it: it is the sum of
 /// the records and of the buckets.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,6 +34,20 @@ pub struct Balance {
     /// Those that are in no record, by what they were; only buckets with packets are there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub buckets: BTreeMap<String, Sum>,
+}
+
+impl Balance {
+    /// Adds to a bucket; nothing if there are no packets.
+    pub fn add_bucket(&mut self, name: &str, sum: Sum) {
+        if sum.packets > 0 {
+            self.buckets.entry(name.to_owned()).or_default().add(sum);
+        }
+    }
+
+    /// Whether there was nothing.
+    pub fn is_empty(&self) -> bool {
+        self.ledger.packets == 0 && self.buckets.is_empty()
+    }
 }
 
 /// Both directions of an ENI in an interval.

@@ -20,7 +20,7 @@ mod testing;
 mod tests;
 mod writer;
 
-pub use balance::{Balance, Balances, Sum};
+pub use balance::{Balance, Balances, NOT_LOGGED, Sum};
 pub use error::SpoolError;
 pub use reader::{Batch, Damage, Reader};
 pub use spool::{Repaired, Spool, SpoolOptions};

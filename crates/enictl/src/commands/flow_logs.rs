@@ -264,6 +264,8 @@ mod tests {
                 records_lost: 2,
                 packets_lost: 3,
                 bytes_lost: 4_000,
+                after_batch: 1,
+                delivered_batch: 2,
             }),
         };
         assert_eq!(

@@ -4,9 +4,9 @@ mod filter;
 mod follow;
 mod histogram;
 mod printer;
-mod progress;
+pub(super) mod progress;
 mod reading;
-mod source;
+pub(super) mod source;
 mod spool;
 mod totals;
 
@@ -118,7 +118,8 @@ impl Flows {
     }
 }
 
-fn spool_directory(session: &Session) -> Result<PathBuf, Failure> {
+/// Where the daemon keeps its spool.
+pub(super) fn spool_directory(session: &Session) -> Result<PathBuf, Failure> {
     session.talk(async |client| {
         let spool = client.flows().get_spool(GetSpoolRequest {}).await?;
         Ok(spool.into_inner().directory.into())

@@ -1,8 +1,8 @@
 //! The drain: what entries have counted since they were last read becomes records, one by one, as they are read.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use enid_datapath::{FlowReading, Interval, RefusalKey};
+use enid_datapath::{Count, FlowReading, FlowWindow, Interval, RefusalKey};
 use enid_flowlog::FlowRecord;
 use enid_model::{EniNumber, Networks};
 
@@ -20,8 +20,12 @@ pub(super) struct Drain<'a> {
     networks: &'a Networks,
     /// The interval that is still open: its windows change under our eyes, and their turn comes.
     open: Option<Interval>,
+    /// The interval's beginning and end, in Unix seconds.
+    times: (u64, u64),
     /// The ENIs that had records.
     pub(super) busy: HashSet<EniNumber>,
+    /// Where no interval is open: what ENIs have counted, by direction and window, as theirs may not be over.
+    pub(super) ahead: HashMap<EniNumber, [[Count; 2]; 2]>,
     /// Entries that are exported to the last packet.
     pub(super) ending: Vec<RefusalKey>,
 }
@@ -32,8 +36,10 @@ impl<'a> Drain<'a> {
         registry: &'a Registry,
         networks: &'a Networks,
         open: Option<Interval>,
+        times: (u64, u64),
     ) -> Self {
-        Self { exported, registry, networks, open, busy: HashSet::new(), ending: Vec::new() }
+        let (busy, ahead, ending) = (HashSet::new(), HashMap::new(), Vec::new());
+        Self { exported, registry, networks, open, times, busy, ahead, ending }
     }
 
     /// Gives `write` the records of what an entry has counted and was not exported yet, and remembers that it was. The
@@ -55,6 +61,7 @@ impl<'a> Drain<'a> {
                 continue;
             }
             let is_logged = self.registry.is_logged(self.networks, flow);
+            let reading = &self.within(*reading);
             let mut recorded = [None; 2];
             for (share, place) in shares(flow).zip(&mut recorded) {
                 if !is_logged {
@@ -66,6 +73,11 @@ impl<'a> Drain<'a> {
                     *place = Some(share);
                 }
             }
+            if self.open.is_none() {
+                for share in recorded.into_iter().flatten() {
+                    self.ahead.entry(share.eni).or_default()[share.direction as usize][window].add(count);
+                }
+            }
             // Of ENIs without an account there is nothing to write, now or ever.
             if recorded.iter().any(Option::is_some) {
                 self.exported.add((flow.entry(), window), recorded, count, is_logged);
@@ -75,6 +87,14 @@ impl<'a> Drain<'a> {
             self.ending.push(flow.entry());
         }
         Ok(())
+    }
+
+    /// A window with times within the interval. Programs enter the next interval a moment after the daemon has ended this one,
+    /// and their clock is coarse: a record that seems to end a second too late would be sought in the next interval.
+    fn within(&self, window: FlowWindow) -> FlowWindow {
+        let (began, ended) = self.times;
+        let last = ended.saturating_sub(1).max(began);
+        FlowWindow { first: window.first.clamp(began, last), last: window.last.clamp(began, last), ..window }
     }
 }
 
@@ -90,7 +110,7 @@ mod tests {
         let (registry, ids) = registry(1);
         let mut exported = Exported::default();
         let networks = Networks::default();
-        let mut drain = Drain::new(&mut exported, &registry, &networks, None);
+        let mut drain = Drain::new(&mut exported, &registry, &networks, None, (0, 10));
         let mut records = Vec::new();
         let mut flow = FlowReading { target: Some(number(7)), ..entry(0, 80) };
         (flow.windows[0].interval, flow.windows[0].packets) = (Interval::new(2), 5);

@@ -6,8 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use enid_datapath::{Count, FlowReading, Interval, RefusalKey};
+use enid_datapath::{Count, Direction, FlowReading, Interval, Ledgers, RefusalKey};
 use enid_model::EniNumber;
+use enid_spool::Balance;
 
 use super::entries::Entries;
 use super::shares::{Share, ends_with};
@@ -57,9 +58,31 @@ impl Exported {
         }
     }
 
-    /// Remembers how much of an ENI is known to be in no record.
-    pub(super) fn set_unrecorded(&mut self, number: EniNumber, count: Count) {
-        self.totals.entry(number.get()).or_default().set_unrecorded(count);
+    /// What an ENI's ledgers have counted in these windows since they were last balanced; `ledgers` is what they are at.
+    pub(super) fn balance(
+        &mut self,
+        number: EniNumber,
+        ledgers: &Ledgers,
+        windows: &[usize],
+    ) -> [Balance; 2] {
+        let totals = self.totals.entry(number.get()).or_default();
+        [Direction::Egress, Direction::Ingress].map(|direction| {
+            let not_logged = totals.unlogged(direction);
+            totals.balanced.take(ledgers, direction, windows, not_logged)
+        })
+    }
+
+    /// The balances of what became records of an ENI, by direction and window, before its interval is over.
+    pub(super) fn balance_ahead(
+        &mut self,
+        number: EniNumber,
+        [egress, ingress]: [[Count; 2]; 2],
+    ) -> [Balance; 2] {
+        let totals = self.totals.entry(number.get()).or_default();
+        [(Direction::Egress, egress), (Direction::Ingress, ingress)].map(|(direction, windows)| {
+            let not_logged = totals.unlogged(direction);
+            totals.balanced.take_ahead(direction, windows, not_logged)
+        })
     }
 
     /// Remembers that the oldest records were removed, to stay within their limit.
@@ -114,7 +137,8 @@ impl Exported {
             } else if let Some(place) = self.entries.place(&key).filter(|_| !is_ending) {
                 let windows = self.entries.get(&key).copied().unwrap_or_default();
                 let counted = flow.windows.iter().map(|window| window.packets);
-                let is_same = windows.iter().zip(counted).all(|(exported, counted)| exported.packets <= counted);
+                let is_same =
+                    windows.iter().zip(counted).all(|(exported, counted)| exported.packets <= counted);
                 is_there.get_mut(place).into_iter().for_each(|found| *found = is_same);
             }
         })?;

@@ -6,6 +6,7 @@
 //! whoever follows.
 
 mod audit;
+mod balances;
 mod counters;
 mod drain;
 mod entries;
@@ -26,12 +27,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use enid_datapath::{
-    Bucket, Count, Datapath, DatapathError, Direction, FlowKey, FlowReading, Ledgers, RefusalKey,
-};
-use enid_flowlog::{Aggregator, FlowRecord, Loss, Observation, no_data_records};
+use enid_datapath::{Datapath, DatapathError, FlowKey, FlowReading, Ledgers, RefusalKey};
+use enid_flowlog::{Aggregator, FlowRecord, Observation, no_data_records};
 use enid_model::{EniNumber, Subnet, Task};
-use enid_spool::{BatchWriter, Spool, SpoolOptions};
+use enid_spool::{Balances, BatchWriter, Reader, Spool, SpoolOptions};
 use tokio::sync::{broadcast, watch};
 
 pub(crate) use audit::Balance;
@@ -118,7 +117,9 @@ impl Accounting {
             config.region()?,
         ));
         deliveries.batch_written(exported.batch);
-        let books = Books { spool, exported, registry, interval_began: now() };
+        // What was counted while no daemon was there belongs to the first interval.
+        let interval_began = last_end(&spool_directory, spool.last())?.unwrap_or_else(now);
+        let books = Books { spool, exported, registry, interval_began };
         Ok(Self {
             datapath,
             networks,
@@ -268,7 +269,7 @@ impl Accounting {
             }
             Ok::<_, EnidError>(())
         };
-        let mut drain = Drain::new(exported, registry, &networks, open);
+        let mut drain = Drain::new(exported, registry, &networks, open, (began, ended));
         let mut outcome = Ok(());
         read(&self.datapath, &mut |flow| {
             let is_gone = ends_with(&flow, |eni| gone.contains(&eni));
@@ -277,18 +278,35 @@ impl Accounting {
             }
         })?;
         outcome?;
-        let Drain { busy, ending, .. } = drain;
+        let Drain { busy, ahead, ending, .. } = drain;
         let all = registry.numbers();
         let numbers = if gone.is_empty() { &all[..] } else { gone };
+        let windows: &[usize] = match open {
+            // The other one is closed.
+            Some(open) => &[1 - open.window()],
+            None => &[0, 1],
+        };
+        let mut balances = Vec::new();
         let mut has_loss = HashSet::new();
-        for (number, unrecorded) in self.unrecorded(numbers)? {
-            let Some(loss) = newly_lost(exported.totals(number).unrecorded(), unrecorded) else { continue };
-            exported.set_unrecorded(number, unrecorded);
-            if let Some(interface) = registry.interface(number).filter(|_| loss.packets > 0) {
-                has_loss.insert(number);
+        for number in numbers {
+            let (Some(ledgers), Some(interface)) = (self.ledgers(*number)?, registry.interface(*number))
+            else {
+                continue;
+            };
+            let [egress, ingress] = exported.balance(*number, &ledgers, windows);
+            let loss = balances::loss([&egress, &ingress]);
+            balances.push(Balances { eni: interface.eni, egress, ingress });
+            if loss.packets > 0 {
+                has_loss.insert(*number);
                 write(&mut batch, FlowRecord::new(interface, began, ended, Observation::SkipData(loss)))?;
             }
         }
+        for (number, counts) in ahead.into_iter().filter(|(number, _)| !gone.contains(number)) {
+            let Some(interface) = registry.interface(number) else { continue };
+            let [egress, ingress] = exported.balance_ahead(number, counts);
+            balances.push(Balances { eni: interface.eni, egress, ingress });
+        }
+        balances.retain(|balances| !(balances.egress.is_empty() && balances.ingress.is_empty()));
         if gone.is_empty() {
             let idle = all.iter().filter(|number| !busy.contains(number) && !has_loss.contains(number));
             for record in no_data_records(idle.filter_map(|number| registry.interface(*number)), began, ended)
@@ -301,7 +319,7 @@ impl Accounting {
             interval: self.datapath.interval(),
             enis: gone.iter().map(|number| number.get()).collect(),
         };
-        Ok(batch.commit(&[])?)
+        Ok(batch.commit(&balances)?)
     }
 
     /// An ENI's ledgers; none if it is not open yet, or gone by now.
@@ -312,30 +330,6 @@ impl Accounting {
             Err(error) => Err(error.into()),
         }
     }
-
-    /// What of ENIs is in no record, as a table had no room for its flow.
-    fn unrecorded(&self, numbers: &[EniNumber]) -> Result<Vec<(EniNumber, Count)>, EnidError> {
-        let of = |number: &EniNumber| {
-            let ledgers = self.ledgers(*number)?.unwrap_or_default();
-            let mut unrecorded = Count::default();
-            for direction in [Direction::Egress, Direction::Ingress] {
-                let ledger = ledgers.of(direction);
-                unrecorded.add(ledger.bucket(Bucket::Skipped));
-                unrecorded.add(ledger.bucket(Bucket::Unrecorded));
-            }
-            Ok((*number, unrecorded))
-        };
-        numbers.iter().map(of).collect()
-    }
-}
-
-/// What is in no record and was not known to be; none if nothing has changed. Less than was known is that of new ledgers.
-fn newly_lost(known: Count, unrecorded: Count) -> Option<Loss> {
-    (unrecorded != known).then(|| Loss {
-        packets: unrecorded.packets.saturating_sub(known.packets),
-        bytes: unrecorded.bytes.saturating_sub(known.bytes),
-        records: 0,
-    })
 }
 
 /// Calls `each` with every entry of both tables.
@@ -351,6 +345,12 @@ fn delete(datapath: &Datapath, entries: &[RefusalKey]) -> Result<(), EnidError> 
     let refusals: Vec<RefusalKey> = entries.iter().filter(|entry| !is_flow(entry)).copied().collect();
     datapath.delete_flows(&flows)?;
     Ok(datapath.delete_refusals(&refusals)?)
+}
+
+/// When the last batch of a spool ended, in Unix seconds.
+fn last_end(folder: &Path, last: u64) -> Result<Option<u64>, EnidError> {
+    let mut reader = Reader::open(folder, last.saturating_sub(1))?;
+    Ok(reader.next_batch()?.map(|batch| batch.ended))
 }
 
 /// Unix seconds.

@@ -168,7 +168,8 @@ impl Simulation {
         self.interval = self.interval.next();
         let mut records = Aggregator::default();
         let networks = Networks::default();
-        let mut drain = Drain::new(&mut self.exported, &self.registry, &networks, Some(self.interval));
+        let mut drain =
+            Drain::new(&mut self.exported, &self.registry, &networks, Some(self.interval), (0, u64::MAX));
         for flow in self.tables.values_mut() {
             flow.expired = is_expired(flow, self.interval);
             let Ok(()) = drain.entry(flow, false, &mut |record| {

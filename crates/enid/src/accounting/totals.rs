@@ -4,18 +4,20 @@ use enid_datapath::{Count, Direction};
 use enid_model::TrafficClass;
 use serde::{Deserialize, Serialize};
 
+use super::balances::Balanced;
 use super::shares::Share;
 
 /// Packets and bytes.
-type Sum = (u64, u64);
+pub(super) type Sum = (u64, u64);
 
 /// What was exported of an ENI.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Totals {
     egress: DirectionTotals,
     ingress: DirectionTotals,
-    /// What of it was known to be in no record, for want of room.
-    unrecorded: Sum,
+    /// What of its ledgers is in balances.
+    #[serde(default)]
+    pub(super) balanced: Balanced,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,15 +79,6 @@ impl Totals {
         count(self.of(direction).unlogged_refused)
     }
 
-    /// What of it was known to be in no record, for want of room.
-    pub(super) fn unrecorded(&self) -> Count {
-        count(self.unrecorded)
-    }
-
-    pub(super) const fn set_unrecorded(&mut self, count: Count) {
-        self.unrecorded = (count.packets, count.bytes);
-    }
-
     /// What was let through, by traffic class.
     pub(super) fn accepted(&self, direction: Direction) -> impl Iterator<Item = (TrafficClass, Count)> {
         TrafficClass::ALL.into_iter().zip(self.of(direction).accepted.into_iter().map(count))
@@ -106,7 +99,7 @@ impl Totals {
     }
 }
 
-const fn count((packets, bytes): Sum) -> Count {
+pub(super) const fn count((packets, bytes): Sum) -> Count {
     Count { packets, bytes }
 }
 

@@ -14,6 +14,9 @@ use crate::EnidError;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Cursor {
+    /// The batch after which the flow log begins.
+    #[serde(default)]
+    pub(super) after: u64,
     /// The last batch that is delivered, or given up.
     pub(super) delivered: u64,
     /// The last batch of what is being delivered: if that is repeated, it is repeated to the same end, so that its files
@@ -36,9 +39,10 @@ struct Lost {
 
 impl Cursor {
     /// Of a flow log that begins after a batch.
-    pub(super) const fn new(delivered: u64) -> Self {
+    pub(super) const fn new(after: u64) -> Self {
         Self {
-            delivered,
+            after,
+            delivered: after,
             delivering: None,
             lost: Vec::new(),
             total: Loss { packets: 0, bytes: 0, records: 0 },

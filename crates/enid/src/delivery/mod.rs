@@ -35,7 +35,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a flow log's delivery has come to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
-    /// The last batch of the spool that is delivered.
+    /// The batch of the spool after which the flow log begins.
+    pub(crate) after: u64,
+    /// The last batch that is delivered.
     pub(crate) delivered: u64,
     /// How many records were delivered since the daemon started.
     pub(crate) records: u64,
@@ -212,7 +214,7 @@ impl Deliveries {
             cursor
         };
         let progress =
-            Progress { delivered: cursor.delivered, lost: cursor.total_lost(), ..Progress::default() };
+            Progress { after: cursor.after, delivered: cursor.delivered, lost: cursor.total_lost(), ..Progress::default() };
         let line = Arc::new(Line {
             flow_log: Arc::clone(flow_log),
             cursor: Mutex::new(cursor),

@@ -138,13 +138,15 @@ fn message(tasks: &Tasks, flow_log: &FlowLog) -> v1::FlowLog {
     }
 }
 
-fn delivery(Progress { records, lost, problem, .. }: Progress) -> FlowLogDelivery {
+fn delivery(Progress { after, delivered, records, lost, problem }: Progress) -> FlowLogDelivery {
     FlowLogDelivery {
         records,
         problem,
         records_lost: lost.records,
         packets_lost: lost.packets,
         bytes_lost: lost.bytes,
+        after_batch: after,
+        delivered_batch: delivered,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::file_name::{FileKind, FileName};
 use crate::files::folder_time;
 use crate::filter::Filter;
 use crate::place::{Bucket, Folder, PlacedFile, list_directory, read_part};
+use crate::scan::Query;
 
 /// How many folders of a bucket are listed at once.
 const LISTS_AT_ONCE: usize = 16;
@@ -31,13 +32,13 @@ pub(crate) struct Listed {
 }
 
 /// The files in a directory and the folders below it.
-pub(crate) fn directory(path: &Path, filter: &Filter) -> Listed {
-    descend(filter, |folders| folders.iter().map(|folder| list_directory(path, folder)).collect())
+pub(crate) fn directory(path: &Path, query: &Query) -> Listed {
+    descend(query, |folders| folders.iter().map(|folder| list_directory(path, folder)).collect())
 }
 
 /// The objects of a bucket.
-pub(crate) fn bucket(bucket: &Bucket, runtime: &Handle, filter: &Filter) -> Listed {
-    descend(filter, |folders| {
+pub(crate) fn bucket(bucket: &Bucket, runtime: &Handle, query: &Query) -> Listed {
+    descend(query, |folders| {
         let lists = stream::iter(folders).map(|folder| bucket.list(folder)).buffered(LISTS_AT_ONCE);
         runtime.block_on(lists.collect())
     })
@@ -59,7 +60,8 @@ pub(crate) fn file(path: &Path, key: String) -> Result<Listed, FlowLogError> {
 }
 
 /// Goes down folder by folder, past those whose path says that they are of another time.
-fn descend(filter: &Filter, list: impl Fn(&[String]) -> Vec<Result<Folder, FlowLogError>>) -> Listed {
+fn descend(query: &Query, list: impl Fn(&[String]) -> Vec<Result<Folder, FlowLogError>>) -> Listed {
+    let filter = &query.filter;
     let mut level = vec![String::new()];
     let mut found = Vec::new();
     let mut errors = Vec::new();
@@ -76,6 +78,7 @@ fn descend(filter: &Filter, list: impl Fn(&[String]) -> Vec<Result<Folder, FlowL
         }
         level = next;
     }
+    found.retain(|(name, _)| query.flow_log.is_none_or(|id| id == name.id()));
     found.sort();
     let files = found.into_iter().filter(|(name, _)| name.overlaps(filter.since, filter.until));
     let files = files.map(|(name, PlacedFile { key, size })| ScanFile { key, size, kind: name.kind() });

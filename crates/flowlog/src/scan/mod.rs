@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 
 use crate::error::FlowLogError;
 use crate::field::Field;
-use crate::file_name::FileKind;
+use crate::file_name::{FileKind, FlowLogId};
 use crate::filter::Filter;
 use crate::format::Format;
 use crate::parsed::ParsedRecord;
@@ -43,6 +43,8 @@ pub struct Query {
     pub fields: Option<Vec<Field>>,
     /// Fields that a file must hold, beside those of the filter, and the option that asks for each: `--by peer`.
     pub needs: Vec<(Field, &'static str)>,
+    /// The flow log whose files are read; those of all without it.
+    pub flow_log: Option<FlowLogId>,
 }
 
 /// How far reading is: the bytes that are done, and those of all files. It is called from any of the reading threads.
@@ -110,7 +112,7 @@ impl Scan {
                 let runtime =
                     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
                 let runtime = runtime.map_err(FlowLogError::io("reach", Path::new(&bucket.to_string())))?;
-                let mut listed = list::bucket(bucket, runtime.handle(), &query.filter);
+                let mut listed = list::bucket(bucket, runtime.handle(), &query);
                 if listed.files.is_empty() && !listed.errors.is_empty() {
                     return Err(listed.errors.remove(0));
                 }
@@ -125,7 +127,7 @@ impl Scan {
     pub fn of_path(path: &Path, query: Query) -> Result<Self, FlowLogError> {
         let metadata = path.metadata().map_err(FlowLogError::io("read", path))?;
         if metadata.is_dir() {
-            let listed = list::directory(path, &query.filter);
+            let listed = list::directory(path, &query);
             return Ok(Self::over(Place::Directory(path.to_owned()), listed, query));
         }
         let listed = list::file(path, String::new())?;

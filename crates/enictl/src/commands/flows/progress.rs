@@ -17,7 +17,7 @@ const CLEAR: &str = "\r\x1b[K";
 
 /// A bar that appears on a terminal once reading has taken a while, and is gone when the value is.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(in crate::commands) struct Progress {
     is_terminal: bool,
     began: Instant,
     /// When the bar is drawn next, in milliseconds after the beginning.
@@ -27,7 +27,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Begins to measure the time.
-    pub(super) fn new() -> Self {
+    pub(in crate::commands) fn new() -> Self {
         Self {
             is_terminal: stderr().is_terminal(),
             began: Instant::now(),
@@ -37,12 +37,12 @@ impl Progress {
     }
 
     /// So many bytes of all are done.
-    pub(super) fn bytes(&self, done: u64, total: u64) {
+    pub(in crate::commands) fn bytes(&self, done: u64, total: u64) {
         self.draw(|| bar(done, total));
     }
 
     /// So many records are read, of nobody knows how many.
-    pub(super) fn records(&self, read: usize) {
+    pub(in crate::commands) fn records(&self, read: usize) {
         self.draw(|| format!("{} read", count(read, "record")));
     }
 
@@ -65,7 +65,7 @@ impl Progress {
     }
 
     /// Takes the bar away, for what is printed next.
-    pub(super) fn clear(&self) {
+    pub(in crate::commands) fn clear(&self) {
         if self.is_terminal
             && let Ok(mut is_shown) = self.is_shown.lock()
             && std::mem::take(&mut *is_shown)

@@ -116,7 +116,7 @@ impl Reading {
         fields: Option<Vec<Field>>,
         needs: Vec<(Field, &'static str)>,
     ) -> Result<Scan, Failure> {
-        Ok(Scan::new(place, Query { filter: self.filter.clone(), fields, needs })?)
+        Ok(Scan::new(place, Query { filter: self.filter.clone(), fields, needs, flow_log: None })?)
     }
 
     fn each_spooled(

@@ -9,7 +9,7 @@ use enid_flowlog::{Bucket, BucketAddress, FlowLogError, Place};
 
 /// Files that were delivered, as the user names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Source {
+pub(in crate::commands) enum Source {
     /// A folder, or one file.
     Path(PathBuf),
     /// What is below a prefix of a bucket.
@@ -17,14 +17,19 @@ pub(super) enum Source {
 }
 
 /// Takes a path, absolute or not, or the URL of a destination of files.
-pub(super) fn source_parser() -> impl TypedValueParser<Value = Source> {
+pub(in crate::commands) fn source_parser() -> impl TypedValueParser<Value = Source> {
     OsStringValueParser::new().try_map(parse)
 }
 
 fn parse(text: OsString) -> Result<Source, String> {
-    let Some(url) = text.to_str().filter(|text| text.contains("://")) else {
-        return Ok(Source::Path(text.into()));
-    };
+    match text.to_str().filter(|text| text.contains("://")) {
+        Some(url) => parse_source(url),
+        None => Ok(Source::Path(text.into())),
+    }
+}
+
+/// Takes a flow log's destination, which must be one of files.
+pub(in crate::commands) fn parse_source(url: &str) -> Result<Source, String> {
     match url.parse::<Destination>().map_err(|error| error.to_string())? {
         Destination::Directory(path) => Ok(Source::Path(path)),
         Destination::Bucket { bucket, prefix, endpoint, region } => {
@@ -38,7 +43,7 @@ fn parse(text: OsString) -> Result<Source, String> {
 
 impl Source {
     /// The place that the files are in.
-    pub(super) fn place(&self) -> Result<Place, FlowLogError> {
+    pub(in crate::commands) fn place(&self) -> Result<Place, FlowLogError> {
         match self {
             Self::Path(path) => Ok(Place::Directory(path.clone())),
             Self::Bucket(address) => Bucket::new(address).map(Place::Bucket),

@@ -1,54 +1,37 @@
-//! `enictl audit`.
+//! The audit of all there is, as it is now.
 
 use std::process::ExitCode;
 
-use clap::Args;
 use enid_api::v1::{AuditRequest, AuditResponse, DirectionAudit, EniAudit, PacketsAndBytes};
 
+use super::Difference;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::text::Column::{Left, Right};
 use crate::text::{Table, count, grouped, signed};
 
-/// Check that the ledgers close
-///
-/// Flow records (read back from their files), entries not yet written and what passed outside flows must add up to the
-/// wire ledger, refusals in them to what it counts as refused; the interface ledger must equal the kernel's own counter
-/// of the interface. Exits with 1 if anything is left over.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  enictl audit web")]
-pub(crate) struct Audit {
-    /// A task's name; all tasks without it
-    task: Option<String>,
-}
-
-impl Audit {
-    /// Prints both sums of each ENI.
-    pub(crate) fn execute(self, session: &Session) -> Result<ExitCode, Failure> {
-        let request = AuditRequest { task: self.task };
-        let response = session.talk(async |client| Ok(client.flows().audit(request).await?.into_inner()))?;
-        session.format.print(&response, report)?;
-        if response.enis.iter().any(|eni| !closes(eni)) {
-            return Ok(ExitCode::FAILURE);
-        }
-        Ok(ExitCode::SUCCESS)
+/// Prints both sums of each ENI.
+pub(super) fn execute(task: Option<String>, session: &Session) -> Result<ExitCode, Failure> {
+    let request = AuditRequest { task };
+    let response = session.talk(async |client| Ok(client.flows().audit(request).await?.into_inner()))?;
+    session.format.print(&response, report)?;
+    if response.enis.iter().any(|eni| !closes(eni)) {
+        return Ok(ExitCode::FAILURE);
     }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Packets and bytes, or differences of them.
-type Sum = [i128; 2];
-
-fn sum(counted: Option<PacketsAndBytes>) -> Sum {
+fn sum(counted: Option<PacketsAndBytes>) -> Difference {
     let counted = counted.unwrap_or_default();
     [counted.packets.into(), counted.bytes.into()]
 }
 
-fn minus([packets, bytes]: Sum, [other_packets, other_bytes]: Sum) -> Sum {
+pub(super) fn minus([packets, bytes]: Difference, [other_packets, other_bytes]: Difference) -> Difference {
     [packets - other_packets, bytes - other_bytes]
 }
 
 /// What the wire ledger has and no record, entry or bucket explains.
-fn unexplained(audit: &DirectionAudit) -> Sum {
+fn unexplained(audit: &DirectionAudit) -> Difference {
     [audit.records, audit.not_kept, audit.pending, audit.buckets, audit.not_logged]
         .map(sum)
         .into_iter()
@@ -59,13 +42,13 @@ fn unexplained(audit: &DirectionAudit) -> Sum {
 const SMALLEST: i128 = 14;
 
 /// What the wire ledger counts as refused, and no record, entry or bucket has.
-fn unexplained_refusals(audit: &DirectionAudit) -> Sum {
+fn unexplained_refusals(audit: &DirectionAudit) -> Difference {
     minus(sum(audit.refused_ledger), sum(audit.refused))
 }
 
 /// How far the interface ledger is from the kernel's counter, if that is known. Of what the device dropped the kernel knows
 /// the number, and no bytes: those may be any, as long as there are some for each.
-fn from_kernel(audit: &DirectionAudit) -> Option<Sum> {
+fn from_kernel(audit: &DirectionAudit) -> Option<Difference> {
     let [packets, bytes] = minus(sum(audit.interface_ledger), sum(Some(audit.kernel?)));
     let dropped = i128::from(audit.dropped_by_device);
     let explained = dropped > 0 && bytes >= dropped * SMALLEST;
@@ -159,7 +142,7 @@ fn join([a, b]: [String; 2], [c, d]: [String; 2]) -> [String; 4] {
     [a, b, c, d]
 }
 
-fn differences([a, b]: Sum, [c, d]: Sum) -> [String; 4] {
+fn differences([a, b]: Difference, [c, d]: Difference) -> [String; 4] {
     [a, b, c, d].map(signed)
 }
 
