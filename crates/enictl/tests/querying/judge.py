@@ -38,6 +38,8 @@ def clickhouse():
     from chdb import session
 
     database = session.Session()
+    # The store on loopback takes no crowd: what it leaves waiting is tried again half a minute later.
+    database.query("SET max_threads = 1")
 
     def define(definition):
         for statement in statements(definition):
