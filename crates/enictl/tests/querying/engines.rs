@@ -1,8 +1,8 @@
 //! What engines find, beside what `enictl flows` finds.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use enid_flowlog::{Field, FieldKind, Format};
@@ -69,9 +69,44 @@ impl Places {
 /// The text with a folder in place of where the page says that the files are.
 fn located(text: &str, folder: &Path) -> String {
     let folder = folder.to_str().unwrap();
-    text.replace("s3('https://flows.s3.eu-central-1.amazonaws.com/prod", &format!("file('{folder}"))
-        .replace("s3a://flows/prod", folder)
-        .replace("s3://flows/prod", folder)
+    text.replace("s3a://flows/prod", folder).replace("s3://flows/prod", folder)
+}
+
+/// The places as a bucket of an object store, which speaks HTTP. It ends with the value.
+struct Store {
+    server: Child,
+    endpoint: String,
+}
+
+impl Store {
+    fn of(places: &Places) -> Self {
+        let mut command = Command::new(python("python"));
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/querying/store.py"));
+        command.args([&places.hive.0, &places.plain.0]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let server = command.spawn().expect("scripts/judge-scale installs moto");
+        let mut store = Self { server, endpoint: String::new() };
+        let lines = BufReader::new(store.server.stdout.take().unwrap()).lines();
+        // What the server says of itself comes first.
+        let port = lines.map(Result::unwrap).find(|line| line.parse::<u16>().is_ok()).unwrap();
+        store.endpoint = format!("http://127.0.0.1:{port}/flows");
+        store
+    }
+
+    /// The text with the store in place of the one that the page has.
+    fn located(&self, text: &str, folder: &Path) -> String {
+        let prefix = folder.file_name().unwrap().to_str().unwrap();
+        let place = "https://flows.s3.eu-central-1.amazonaws.com/prod";
+        assert!(text.contains(place));
+        text.replace(place, &format!("{}/{prefix}", self.endpoint))
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
 }
 
 /// What a command of the page prints.
@@ -110,13 +145,17 @@ fn assert_same(found: &Rows, expected: &Rows, what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
 }
 
+fn python(environment: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache").join(environment).join("bin/python")
+}
+
 /// Runs `judge.py` in the environment that has what it takes.
 pub(crate) fn judge(kind: &str, given: &impl Serialize) -> Value {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let environment = if ["clickhouse", "spark"].contains(&kind) { "engines" } else { "python" };
-    let python = root.join("../../.cache").join(environment).join("bin/python");
-    let mut command = Command::new(python);
-    command.arg(root.join("tests/querying/judge.py")).arg(kind);
+    let mut command = Command::new(python(environment));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/querying/judge.py")).arg(kind);
+    // Those of a bucket that asks for none.
+    command.env("AWS_ACCESS_KEY_ID", "id").env("AWS_SECRET_ACCESS_KEY", "secret");
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.expect("scripts/setup test, or scripts/judge-scale, installs what answers here");
     child.stdin.take().unwrap().write_all(&serde_json::to_vec(given).unwrap()).unwrap();
@@ -127,8 +166,8 @@ pub(crate) fn judge(kind: &str, given: &impl Serialize) -> Value {
 }
 
 /// Every record and every question, in both layouts; and only the folders that are asked for are read.
-fn agrees(engine: &str) {
-    let (places, definitions, questions) = (Places::new(), definitions(), questions());
+fn agrees(engine: &str, places: &Places, located: &dyn Fn(&str, &Path) -> String) {
+    let (definitions, questions) = (definitions(), questions());
     let columns: Vec<_> = Format::complete().fields().iter().map(|field| column(*field)).collect();
     let of_the_day = "FROM flow_logs WHERE year = 2026 AND month = 1 AND day = 31";
     let every_record = format!("SELECT {} {of_the_day} AND hour < 14", columns.join(", "));
@@ -163,19 +202,21 @@ fn column(field: Field) -> String {
 
 #[test]
 fn duckdb_finds_what_enictl_finds() {
-    agrees("duckdb");
+    agrees("duckdb", &Places::new(), &located);
 }
 
 #[test]
 #[ignore = "scripts/judge-scale runs it: ClickHouse is large"]
 fn clickhouse_finds_what_enictl_finds() {
-    agrees("clickhouse");
+    let places = Places::new();
+    let store = Store::of(&places);
+    agrees("clickhouse", &places, &|text, folder| store.located(text, folder));
 }
 
 #[test]
 #[ignore = "scripts/judge-scale runs it: Spark is large"]
 fn spark_finds_what_enictl_finds() {
-    agrees("spark");
+    agrees("spark", &Places::new(), &located);
 }
 
 /// The types of DuckDB's columns are the files' own.

@@ -7,8 +7,10 @@
                                             types of the columns that each text declares
 """
 
+import atexit
 import json
 import os
+import shutil
 import sys
 import tempfile
 
@@ -38,6 +40,9 @@ def clickhouse():
     from chdb import session
 
     database = session.Session()
+    atexit.register(database.cleanup)
+    # The store on loopback takes no crowd: what it leaves waiting is tried again half a minute later.
+    database.query("SET max_threads = 1")
 
     def define(definition):
         for statement in statements(definition):
@@ -68,6 +73,9 @@ def spark():
     }.items():
         builder = builder.config(name, value)
     session = builder.getOrCreate()
+    # The last that is registered is the first that is done.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(session.stop)
 
     def define(definition):
         # A session has settings of its own, a database its tables.
