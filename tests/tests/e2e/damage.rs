@@ -181,6 +181,24 @@ fn a_block_without_its_header_is_passed_over_to_the_next() {
     assert_eq!(left_over(&host), 3);
 }
 
+/// At the end of the newest segment it looks like a batch that is being written, until the next one follows.
+#[test]
+fn the_newest_block_without_its_header_is_passed_over_once_another_follows() {
+    let (host, pair, out) = held_back(5);
+    let blocks = blocks(&segment(&host));
+    let (at, bytes) = (blocks[4], blocks[5] - blocks[4]);
+    flip(&segment(&host), at, 1);
+    pair.send(7);
+    deliver(&host, &out);
+    assert_eq!(datagrams(&out), 2 * (1 + 2 + 3 + 4 + 7));
+    let found: Vec<_> = damage(&host).iter().map(|damage| (damage.offset, damage.bytes)).collect();
+    assert_eq!(found, [(at, bytes)]);
+    let log = fs::read_to_string(host.log()).unwrap();
+    let said = log.lines().find(|line| line.contains("can't be read, and is not delivered")).unwrap();
+    assert!(said.contains(&format!("offset={at}")) && said.contains(&format!("bytes={bytes}")), "{said}");
+    assert_eq!(left_over(&host), 5);
+}
+
 /// The end of the newest segment is gone: what was whole is there, and later batches follow.
 #[test]
 fn a_spool_that_is_cut_off_goes_on_where_it_ends() {

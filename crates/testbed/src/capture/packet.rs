@@ -173,3 +173,76 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 fn short(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(array(bytes, at)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Way;
+    use super::*;
+
+    /// A buffer that begins with these bytes and is so long, cut into segments of this payload.
+    fn packet(head: &[u8], length: usize, segment_size: u16) -> Packet {
+        let buffer = Buffer { way: Way::Out, head: head.to_vec(), length, segment_size };
+        parse(&buffer, &mut Fragments::default())
+    }
+
+    fn ipv4(length: u16, protocol: u8, rest: &[u8]) -> Vec<u8> {
+        let length = length.to_be_bytes();
+        let header =
+            [0x45, 0, length[0], length[1], 0, 1, 0x40, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        [&[0; 12][..], &[8, 0], &header, rest].concat()
+    }
+
+    fn ipv6(payload: u16, next: u8, rest: &[u8]) -> Vec<u8> {
+        let payload = payload.to_be_bytes();
+        let header = [&[0x60, 0, 0, 0, payload[0], payload[1], next, 64][..], &[0xfd; 32]].concat();
+        [&[0; 12][..], &[0x86, 0xdd], &header, rest].concat()
+    }
+
+    const TCP_HEADER: [u8; 20] = [0x10, 0, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x10, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn padding_is_not_counted() {
+        let udp = [0x10, 0, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4];
+        let found = packet(&ipv4(32, UDP, &udp), 60, 0);
+        assert_eq!(found.seen, Seen { packets: 1, bytes: 32 });
+        let flow = found.flow.unwrap();
+        assert_eq!((flow.protocol, flow.source_port, flow.destination_port), (UDP, 4096, 53));
+        assert_eq!(
+            packet(&ipv4(32, UDP, &udp), 40, 0),
+            Packet { flow: None, seen: Seen { packets: 1, bytes: 26 }, longest: 0 }
+        );
+    }
+
+    #[test]
+    fn a_segmented_buffer_counts_as_its_segments() {
+        // 3,001 bytes in segments of 1,000: four, each with 40 bytes of headers.
+        let found = packet(&ipv4(3041, TCP, &TCP_HEADER), 14 + 3041, 1000);
+        assert_eq!((found.seen, found.longest), (Seen { packets: 4, bytes: 3001 + 4 * 40 }, 1040));
+        // A length that no IPv4 header can state.
+        let found = packet(&ipv4(0, TCP, &TCP_HEADER), 14 + 40 + 100_000, 1000);
+        assert_eq!(found.seen, Seen { packets: 100, bytes: 100_000 + 100 * 40 });
+    }
+
+    #[test]
+    fn the_jumbo_payload_option_is_in_no_segment() {
+        let jumbo = [TCP, 0, 0xc2, 4, 0, 1, 0x86, 0xb4];
+        let found =
+            packet(&ipv6(0, 0, &[&jumbo[..], &TCP_HEADER].concat()), 14 + 40 + 8 + 20 + 100_000, 1000);
+        assert_eq!(found.seen, Seen { packets: 100, bytes: 100_000 + 100 * 60 });
+        assert_eq!(found.flow.unwrap().destination_port, 80);
+    }
+
+    #[test]
+    fn fragments_have_the_ports_of_their_first() {
+        let mut fragments = Fragments::default();
+        let mut ports = |offset: u8, rest: &[u8]| {
+            let header = [&[UDP, 0, 0, offset, 0, 0, 0, 7][..], rest].concat();
+            let head = ipv6(u16::try_from(header.len()).unwrap(), FRAGMENT, &header);
+            let buffer = Buffer { way: Way::In, length: head.len(), head, segment_size: 0 };
+            parse(&buffer, &mut fragments).flow.unwrap().destination_port
+        };
+        assert_eq!(ports(0x10, &[1; 8]), 0);
+        assert_eq!(ports(0x01, &[0, 9, 0, 5, 0, 16, 0, 0]), 5);
+        assert_eq!(ports(0x10, &[1; 8]), 5);
+    }
+}

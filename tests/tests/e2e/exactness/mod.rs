@@ -23,7 +23,7 @@ use enid_testbed::{DEADLINE, DaemonKind, Host, HostOptions, new_task, wait_until
 
 use crate::command_line::succeed;
 use crate::delivery::delivery;
-use crate::ledger::{assert_closed, assert_nothing_pending, flush};
+use crate::ledger::{assert_closed, flush};
 use crate::networks::{ipv4, ipv6};
 use crate::outside::{Outside, SERVER, parse};
 use books::Books;
@@ -197,10 +197,17 @@ impl Lab {
         self.watched.iter().map(|of| of.without_room(&self.host).packets).sum()
     }
 
-    /// Kills the daemon at a moment when it closes intervals, and starts it again.
+    /// How long the spool's segments are together.
+    fn spooled(&self) -> u64 {
+        let segments = fs::read_dir(self.host.state_directory().join("spool")).unwrap();
+        segments.map(|segment| segment.unwrap().metadata().map_or(0, |of| of.len())).sum()
+    }
+
+    /// Kills the daemon while it closes intervals, at any moment or when it has just written to the spool, and starts it
+    /// again.
     fn kill(&mut self, random: &mut fastrand::Rng) {
         let (is_killed, pid) = (AtomicBool::new(false), self.host.daemon_process());
-        let delay = Duration::from_millis(random.u64(100..700));
+        let (delay, is_at_a_write) = (Duration::from_millis(random.u64(100..700)), random.u8(0..3) > 0);
         thread::scope(|scope| {
             let (host, is_killed) = (&self.host, &is_killed);
             scope.spawn(move || {
@@ -211,6 +218,10 @@ impl Lab {
             });
             // This is when the daemon is killed, not a wait for something.
             thread::sleep(delay);
+            if is_at_a_write {
+                let before = self.spooled();
+                assert!(wait_for(|| self.spooled() != before), "no interval is closed");
+            }
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
             is_killed.store(true, Ordering::Relaxed);
         });
@@ -276,14 +287,25 @@ impl Lab {
             let directory = self.directory.display().to_string();
             let books =
                 [None, Some(&*directory), Some(&*self.bucket)].map(|from| Books::read(&self.host, from));
-            assert_closed(&self.host);
-            assert_nothing_pending(&self.host);
-            let is_at_rest = captured == self.watched.each_ref().map(Watched::captured);
+            let mut sides = self.host.audit().into_iter().flat_map(|eni| [eni.egress, eni.ingress]);
+            let is_written = sides.all(|side| side.unwrap().pending.unwrap().packets == 0);
+            let is_at_rest = is_written && captured == self.watched.each_ref().map(Watched::captured);
             read = is_at_rest.then_some((captured, outside, books));
             is_at_rest
         }));
         read.unwrap()
     }
+}
+
+/// As [`wait_until`], but at once.
+fn wait_for(condition: impl Fn() -> bool) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < DEADLINE {
+        if condition() {
+            return true;
+        }
+    }
+    false
 }
 
 /// Ends the traffic, whatever happens.
@@ -320,6 +342,7 @@ fn records_and_buckets_are_what_a_capture_has_seen() {
     lab.say(&format!("{} steps of traffic", phase.steps.load(Ordering::Relaxed)));
 
     let (captured, outside, [spool, delivered @ ..]) = lab.read();
+    assert_closed(&lab.host);
     assert!(succeed(&lab.host, &["audit"]).contains("3 ENIs audited, nothing left over"));
     for (books, name) in delivered.iter().zip(FLOW_LOGS) {
         assert!(*books == spool, "what is in the {name} is not what is in the spool");
