@@ -24,18 +24,24 @@ pub(super) struct Books {
     refused: HashMap<(String, Way), Seen>,
 }
 
+/// What `enictl` prints, where the bucket can be reached.
+#[track_caller]
+pub(super) fn enictl(host: &Host, arguments: &[&str]) -> String {
+    let mut command = Command::new(program("enictl"));
+    command.envs(CREDENTIALS).env("ENID_SOCKET", host.socket()).args(arguments);
+    let output = namespace::inside(host.namespace(), move || command.output()).unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{arguments:?}: {}: {stderr}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
 impl Books {
     /// Reads the daemon's spool, or with `from` what was delivered to a place.
     #[track_caller]
     pub(super) fn read(host: &Host, from: Option<&str>) -> Self {
-        let mut command = Command::new(program("enictl"));
-        command.envs(CREDENTIALS).env("ENID_SOCKET", host.socket()).args(["flows", "--format", FORMAT]);
-        command.args(from.into_iter().flat_map(|from| ["--from", from]));
-        let output = namespace::inside(host.namespace(), move || command.output()).unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && stderr.is_empty(), "{from:?}: {}: {stderr}", output.status);
+        let from: Vec<&str> = from.into_iter().flat_map(|from| ["--from", from]).collect();
         let mut books = Self::default();
-        for line in String::from_utf8(output.stdout).unwrap().lines() {
+        for line in enictl(host, &[&["flows", "--format", FORMAT], &from[..]].concat()).lines() {
             books.add(line).unwrap_or_else(|| panic!("not a record: {line}"));
         }
         books

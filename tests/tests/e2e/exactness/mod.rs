@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use enid::ForwardingMode;
 use enid_api::v1::create_flow_log_request::Target;
@@ -276,6 +276,22 @@ impl Lab {
         }
     }
 
+    /// Each part of the time closes by itself, in the spool and in what was delivered.
+    fn audit_ranges(&self) {
+        let half = self.began.elapsed() / 2;
+        let half = (SystemTime::now() - half).duration_since(UNIX_EPOCH).unwrap().as_secs().to_string();
+        for range in [["--since", "1h"], ["--since", &half], ["--until", &half]] {
+            for of in [&[][..], &["--flow-log", FLOW_LOGS[0]], &["--flow-log", FLOW_LOGS[1]]] {
+                let said = books::enictl(&self.host, &[&["audit"], of, &range].concat());
+                let last = said.lines().last().unwrap();
+                assert!(
+                    last.starts_with("3 ENIs audited from ") && last.ends_with("nothing left over"),
+                    "{said}"
+                );
+            }
+        }
+    }
+
     /// What there is to read at the end: what the captures have seen, what is in no record, and all records, from the spool
     /// and from where they were delivered to. Nothing moves meanwhile.
     fn read(&self) -> ([Captured; 3], [[Seen; 2]; 3], [Books; 3]) {
@@ -344,6 +360,7 @@ fn records_and_buckets_are_what_a_capture_has_seen() {
     let (captured, outside, [spool, delivered @ ..]) = lab.read();
     assert_closed(&lab.host);
     assert!(succeed(&lab.host, &["audit"]).contains("3 ENIs audited, nothing left over"));
+    lab.audit_ranges();
     for (books, name) in delivered.iter().zip(FLOW_LOGS) {
         assert!(*books == spool, "what is in the {name} is not what is in the spool");
     }
