@@ -114,7 +114,8 @@ impl Exported {
             } else if let Some(place) = self.entries.place(&key).filter(|_| !is_ending) {
                 let windows = self.entries.get(&key).copied().unwrap_or_default();
                 let counted = flow.windows.iter().map(|window| window.packets);
-                let is_same = windows.iter().zip(counted).all(|(exported, counted)| exported.packets <= counted);
+                let is_same =
+                    windows.iter().zip(counted).all(|(exported, counted)| exported.packets <= counted);
                 is_there.get_mut(place).into_iter().for_each(|found| *found = is_same);
             }
         })?;

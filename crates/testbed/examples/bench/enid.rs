@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use enid_api::Client;
 use enid_api::v1::{
-    ApplyRequest, CreateFlowLogRequest, CreateTaskRequest, DeleteFlowLogRequest, DeleteTaskRequest, FlushRequest, ListNetworksRequest, Task, Vpc,
+    ApplyRequest, CreateFlowLogRequest, CreateTaskRequest, DeleteFlowLogRequest, DeleteTaskRequest,
+    FlushRequest, ListNetworksRequest, Task, Vpc,
 };
 use enid_testbed::floor;
 use rustix::process::{Pid, Signal, kill_process};
@@ -108,13 +109,29 @@ impl Daemon {
         Ok(TICK * ticks.sum::<Result<u32, _>>()?)
     }
 
+    /// How long the eBPF programs that it has open have run, as far as the kernel counts that: proc_pid_fdinfo(5).
+    pub(crate) fn program_time(&self) -> Result<Duration> {
+        let mut times = std::collections::BTreeMap::new();
+        for file in fs::read_dir(format!("/proc/{}/fdinfo", self.process.id()))? {
+            let Ok(text) = fs::read_to_string(file?.path()) else { continue };
+            let number = |name: &str| {
+                text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+            };
+            if let (Some(program), Some(time)) = (number("prog_id:"), number("run_time_ns:")) {
+                times.insert(program, time);
+            }
+        }
+        Ok(Duration::from_nanos(times.values().sum()))
+    }
+
     /// The eBPF maps that it has open: proc_pid_fdinfo(5).
     pub(crate) fn maps(&self) -> Result<Vec<OpenMap>> {
         let mut maps = Vec::new();
         for file in fs::read_dir(format!("/proc/{}/fdinfo", self.process.id()))? {
             // One that was closed meanwhile is none of the maps.
             let Ok(text) = fs::read_to_string(file?.path()) else { continue };
-            let number = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+            let number =
+                |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
             if let (Some(key_size), Some(memory)) = (number("key_size:"), number("memlock:")) {
                 maps.push(OpenMap { key_size: u32::try_from(key_size)?, memory });
             }

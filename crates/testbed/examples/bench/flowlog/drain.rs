@@ -80,7 +80,9 @@ fn measure(arguments: &Arguments, forwarding: &str, entries_a_tuple: u32) -> Res
     let begin = Instant::now();
     crowd.send(0..tuples, None)?;
     results.filling = f64::from(tuples) / begin.elapsed().as_secs_f64();
-    results.first = drain(&daemon, &session, results.records)?.context("an interval ended while the table was filled: try again")?.0;
+    results.first = drain(&daemon, &session, results.records)?
+        .context("an interval ended while the table was filled: try again")?
+        .0;
     results.kernel = kernel_memory(&daemon)?;
     let wanted = arguments.rounds.unwrap_or(5) as usize;
     while results.again.len() < wanted {

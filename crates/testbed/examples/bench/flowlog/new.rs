@@ -30,8 +30,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some million")]
     let flows = (f64::from(arguments.rate) * arguments.seconds.unwrap_or(10.0)) as u32;
     let interval = arguments.interval.unwrap_or(5);
-    println!("\n{flows} new flows of a packet each, {} a second wanted, a flow log into Parquet every {interval} s\n", arguments.rate);
-    print_head(&["entries at most, ENI", "flows/s", "sent", "in records", "flows", "stated", "missing"].map(str::to_owned));
+    println!(
+        "\n{flows} new flows of a packet each, {} a second wanted, a flow log into Parquet every {interval} s\n",
+        arguments.rate
+    );
+    print_head(
+        &["entries at most, ENI", "flows/s", "sent", "in records", "flows", "stated", "missing"]
+            .map(str::to_owned),
+    );
     for capacity in CAPACITIES {
         let name = format!("new-{capacity}");
         let (daemon, session, pair) = start(arguments, &name, capacity, "auto")?;
