@@ -108,10 +108,10 @@ impl Exported {
         read(&mut |flow| {
             let key = flow.entry();
             let of_gone = ends_with(&flow, |eni| ending.enis.contains(&eni.get()));
-            let is_ending = in_ending.contains(&key);
-            if of_gone || is_ending && ending.precedes(&flow) {
+            let has_ended = in_ending.contains(&key);
+            if of_gone || has_ended && ending.precedes(&flow) {
                 left.push(key);
-            } else if let Some(place) = self.entries.place(&key).filter(|_| !is_ending) {
+            } else if let Some(place) = self.entries.place(&key).filter(|_| !has_ended) {
                 let windows = self.entries.get(&key).copied().unwrap_or_default();
                 let counted = flow.windows.iter().map(|window| window.packets);
                 let is_same =

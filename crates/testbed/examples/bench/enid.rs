@@ -98,19 +98,19 @@ impl Daemon {
         Ok(kibibytes * 1024)
     }
 
-    /// The time that its threads have had of all CPUs, those that have ended among them: to 10 ms.
-    pub(crate) fn cpu_time(&self) -> Result<Duration> {
-        /// Of sysconf(_SC_CLK_TCK): 100 a second on every architecture that this is built for.
-        const TICK: Duration = Duration::from_millis(10);
+    /// The time that its threads have had of all CPUs, those that have ended among them: in seconds, to 10 ms.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        // Of sysconf(_SC_CLK_TCK), which is that on every architecture that this is built for.
+        const TICKS_A_SECOND: f64 = 100.0;
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         // After the name, which may have spaces; of user and system, the 14th and 15th: proc_pid_stat(5).
         let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat")?;
         let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
-        Ok(TICK * ticks.sum::<Result<u32, _>>()?)
+        Ok(f64::from(ticks.sum::<Result<u32, _>>()?) / TICKS_A_SECOND)
     }
 
-    /// How long the eBPF programs that it has open have run, as far as the kernel counts that: proc_pid_fdinfo(5).
-    pub(crate) fn program_time(&self) -> Result<Duration> {
+    /// How long the eBPF programs that it has open have run, in seconds, as far as the kernel counts that: proc_pid_fdinfo(5).
+    pub(crate) fn program_seconds(&self) -> Result<f64> {
         let mut times = std::collections::BTreeMap::new();
         for file in fs::read_dir(format!("/proc/{}/fdinfo", self.process.id()))? {
             let Ok(text) = fs::read_to_string(file?.path()) else { continue };
@@ -121,7 +121,7 @@ impl Daemon {
                 times.insert(program, time);
             }
         }
-        Ok(Duration::from_nanos(times.values().sum()))
+        Ok(Duration::from_nanos(times.values().sum()).as_secs_f64())
     }
 
     /// The eBPF maps that it has open: proc_pid_fdinfo(5).

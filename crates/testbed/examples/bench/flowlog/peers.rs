@@ -64,11 +64,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let running = tool.start(&pair.client.namespace, &folder)?;
             session.flush()?;
             let before = enid_seen(arguments, &daemon)?;
-            let (cpu, programs) = (daemon.cpu_time()?, daemon.program_time()?);
+            let (cpu, programs) = (daemon.cpu_seconds()?, daemon.program_seconds()?);
             let sent = send(traffic, &pair, seconds)?;
             session.flush()?;
-            let cpu = (daemon.cpu_time()? - cpu).as_secs_f64();
-            let programs = (daemon.program_time()? - programs).as_secs_f64();
+            let cpu = daemon.cpu_seconds()? - cpu;
+            let programs = daemon.program_seconds()? - programs;
             let after = enid_seen(arguments, &daemon)?;
             let enid = Seen { packets: after.packets - before.packets, bytes: after.bytes - before.bytes };
             fill(&pair)?;
