@@ -81,7 +81,9 @@ impl Exported {
 
     /// What an entry's window has counted since it was exported.
     pub(super) fn pending(&self, flow: &FlowReading, window: usize) -> Count {
-        let Some(reading) = flow.windows.get(window) else { return Count::default() };
+        let Some(reading) = flow.windows.get(window).filter(|reading| reading.packets > 0) else {
+            return Count::default();
+        };
         let known = self.entries.get(&flow.entry()).and_then(|windows| windows.get(window));
         let known = known.copied().unwrap_or_default();
         Count {
