@@ -3,13 +3,13 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::crowd::{Crowd, ports};
 use super::{Arguments, log_to_folder, start};
-use crate::enid::Daemon;
+use crate::enid::{Daemon, Session};
 use crate::figures::{print_head, print_row};
 
 /// The default, and one with room for all.
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         crowd.send_by_two(flows, arguments.rate)?;
         let rate = f64::from(flows) / begin.elapsed().as_secs_f64();
         let sent = u64::from(flows) - crowd.dropped()?;
-        session.flush()?;
+        flush(&session)?;
         for (task, direction) in [("client", "egress"), ("server", "ingress")] {
             let found = read(arguments, &folder, task, direction, flows)?;
             let missing = i128::from(sent) - i128::from(found.packets) - i128::from(found.stated);
@@ -65,6 +65,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         println!("\nenictl audit: {}\n", audit(arguments, &daemon)?);
     }
     Ok(())
+}
+
+/// Has all records delivered. A flush does not wait longer than half a minute for a destination.
+fn flush(session: &Session) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(25);
+    for _ in 0..10 {
+        let begin = Instant::now();
+        session.flush()?;
+        if begin.elapsed() < PATIENCE {
+            return Ok(());
+        }
+    }
+    bail!("the records are not delivered")
 }
 
 fn enictl(arguments: &Arguments) -> Command {
