@@ -58,14 +58,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         (Traffic::New, "a flow a packet"),
         (Traffic::Stream, "a TCP stream"),
     ] {
-        for tool in [Tool::Softflowd, Tool::Pmacctd] {
+        for (turn, tool) in [(0, Tool::Softflowd), (1, Tool::Pmacctd)] {
             let folder = arguments.work.join(format!("{}-{name}", tool.name()).replace(' ', "-"));
             fs::create_dir(&folder)?;
             let running = tool.start(&pair.client.namespace, &folder)?;
             session.flush()?;
             let before = enid_seen(arguments, &daemon)?;
             let (cpu, programs) = (daemon.cpu_seconds()?, daemon.program_seconds()?);
-            let sent = send(traffic, &pair, seconds)?;
+            let sent = send(traffic, turn, &pair, seconds)?;
             session.flush()?;
             let cpu = daemon.cpu_seconds()? - cpu;
             let programs = daemon.program_seconds()? - programs;
@@ -93,8 +93,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Sends, and says what.
-fn send(traffic: Traffic, pair: &Pair, seconds: f64) -> Result<Seen> {
+/// Sends, and says what. New flows are others in each turn.
+fn send(traffic: Traffic, turn: u32, pair: &Pair, seconds: f64) -> Result<Seen> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundred thousand")]
     let packets = (f64::from(RATE) * seconds) as u32;
     let datagrams = |crowd: &Crowd<'_>, dropped: u64| -> Result<Seen> {
@@ -111,9 +111,9 @@ fn send(traffic: Traffic, pair: &Pair, seconds: f64) -> Result<Seen> {
             datagrams(&crowd, dropped)?
         }
         Traffic::New => {
-            let crowd = Crowd::new(pair, packets)?;
+            let crowd = Crowd::new(pair, (turn + 1) * packets)?;
             let dropped = crowd.dropped()?;
-            crowd.send(0..packets, Some(RATE))?;
+            crowd.send(turn * packets..(turn + 1) * packets, Some(RATE))?;
             datagrams(&crowd, dropped)?
         }
         Traffic::Stream => stream(pair, Duration::from_secs_f64(seconds))?,
