@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use enid_api::v1::flow_log_service_server::FlowLogServiceServer;
 use enid_api::v1::flow_service_server::FlowServiceServer;
@@ -266,23 +266,32 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
     Ok((tasks, runs, doctor, deleted))
 }
 
-/// Closes each aggregation interval when its time has come, and the last one when the daemon stops.
+/// Closes each aggregation interval when its time has come, and the last one when the daemon stops; while somebody follows,
+/// in parts.
 async fn close_intervals(accounting: Arc<Accounting>, mut stopped: watch::Receiver<bool>) {
     let mut interval = accounting.interval();
+    let mut took = Duration::ZERO;
     loop {
+        let until_end = accounting.until_interval_ends();
+        let until_look = accounting.until_followers_look(took).filter(|until| *until < until_end);
         let stopping = tokio::select! {
-            () = tokio::time::sleep(accounting.until_interval_ends()) => false,
+            () = tokio::time::sleep(until_look.unwrap_or(until_end)) => false,
             _ = interval.changed() => continue,
+            () = accounting.follower_came() => continue,
             _ = stopped.wait_for(|stopping| *stopping) => true,
         };
         let closing = Arc::clone(&accounting);
-        match tokio::task::spawn_blocking(move || closing.close_interval()).await {
-            Ok(Ok(records)) => tracing::debug!(records, "closed an interval"),
+        let is_part = until_look.is_some() && !stopping;
+        let began = Instant::now();
+        let close = move || if is_part { closing.close_part() } else { closing.close_interval() };
+        match tokio::task::spawn_blocking(close).await {
+            Ok(Ok(records)) => tracing::debug!(records, is_part, "closed an interval"),
             Ok(Err(error)) => {
                 tracing::error!(%error, "an interval's records could not be written; the next interval has them");
             }
             Err(error) => tracing::error!(%error, "closing an interval failed"),
         }
+        took = began.elapsed();
         if stopping {
             return;
         }

@@ -184,6 +184,12 @@ impl Batch {
         self.blocks.back().is_some_and(|(_, header)| header.is_last)
     }
 
+    /// Before when its records end, in Unix seconds: its end, or a second after its beginning if it had ended in the second in
+    /// which it began.
+    pub fn until(&self) -> u64 {
+        self.ended.max(self.began + 1)
+    }
+
     /// How many records it has, those that can't be read among them.
     pub fn len(&self) -> usize {
         self.blocks.iter().map(|(_, header)| header.records as usize).sum()

@@ -22,6 +22,8 @@ pub(super) struct Entries {
     /// The last place that was found. The data path's tables are read in an order that hardly changes, and the list is of that
     /// order, so that what is asked for next is mostly at the next place: that is in the processor's cache, unlike any other.
     last: Cell<usize>,
+    /// The last key that was looked for in vain, and its hash: mostly it is the next to be added.
+    absent: Cell<Option<(RefusalKey, u64)>>,
 }
 
 impl Entries {
@@ -37,14 +39,23 @@ impl Entries {
 
     /// Where an entry is in the list.
     pub(super) fn place(&self, key: &RefusalKey) -> Option<usize> {
-        let Self { list, places, random, last } = self;
+        let Self { list, places, random, last, absent } = self;
         let near = [last.get(), last.get() + 1];
-        let near = near.into_iter().find(|place| list.get(*place).is_some_and(|(known, _)| known == key));
-        let place = near.or_else(|| {
-            places.find(hash_of(random, key), |place| is_at(list, *place, key)).map(|place| *place as usize)
-        })?;
-        last.set(place);
-        Some(place)
+        let is_it = |place: &usize| list.get(*place).is_some_and(|(known, _)| known == key);
+        if let Some(place) = near.into_iter().find(is_it) {
+            last.set(place);
+            return Some(place);
+        }
+        if absent.get().is_some_and(|(absent, _)| absent == *key) {
+            return None;
+        }
+        let hash = hash_of(random, key);
+        let Some(place) = places.find(hash, |place| is_it(&(*place as usize))) else {
+            absent.set(Some((*key, hash)));
+            return None;
+        };
+        last.set(*place as usize);
+        Some(*place as usize)
     }
 
     /// The windows of an entry, which are nothing if they are new.
@@ -52,11 +63,14 @@ impl Entries {
         let place = if let Some(place) = self.place(&key) {
             place
         } else {
-            let Self { list, places, random, .. } = self;
-            let hash = |place: &u32| list.get(*place as usize).map_or(0, |(key, _)| hash_of(random, key));
+            let Self { list, places, random, last, absent } = self;
+            let known = absent.take().filter(|(absent, _)| *absent == key);
+            let hash = known.map_or_else(|| hash_of(random, &key), |(_, hash)| hash);
+            let of = |place: &u32| list.get(*place as usize).map_or(0, |(key, _)| hash_of(random, key));
             // The tables of the data path have far fewer.
-            places.insert_unique(hash_of(random, &key), u32::try_from(list.len()).ok()?, hash);
+            places.insert_unique(hash, u32::try_from(list.len()).ok()?, of);
             list.push((key, Windows::default()));
+            last.set(list.len() - 1);
             list.len() - 1
         };
         self.list.get_mut(place).map(|(_, windows)| windows)
@@ -114,10 +128,6 @@ fn hash_of(random: &RandomState, RefusalKey { flow, reason, .. }: &RefusalKey) -
         u64::from(*eni) << 32 | u64::from(ports),
         u64::from_ne_bytes(rest),
     ))
-}
-
-fn is_at(list: &[(RefusalKey, Windows)], place: u32, key: &RefusalKey) -> bool {
-    list.get(place as usize).is_some_and(|(known, _)| known == key)
 }
 
 impl FromIterator<(RefusalKey, Windows)> for Entries {

@@ -104,7 +104,9 @@ impl Exported {
 
     /// What an entry's window has counted since it was exported.
     pub(super) fn pending(&self, flow: &FlowReading, window: usize) -> Count {
-        let Some(reading) = flow.windows.get(window) else { return Count::default() };
+        let Some(reading) = flow.windows.get(window).filter(|reading| reading.packets > 0) else {
+            return Count::default();
+        };
         let known = self.entries.get(&flow.entry()).and_then(|windows| windows.get(window));
         let known = known.copied().unwrap_or_default();
         Count {
@@ -131,10 +133,10 @@ impl Exported {
         read(&mut |flow| {
             let key = flow.entry();
             let of_gone = ends_with(&flow, |eni| ending.enis.contains(&eni.get()));
-            let is_ending = in_ending.contains(&key);
-            if of_gone || is_ending && ending.precedes(&flow) {
+            let has_ended = in_ending.contains(&key);
+            if of_gone || has_ended && ending.precedes(&flow) {
                 left.push(key);
-            } else if let Some(place) = self.entries.place(&key).filter(|_| !is_ending) {
+            } else if let Some(place) = self.entries.place(&key).filter(|_| !has_ended) {
                 let windows = self.entries.get(&key).copied().unwrap_or_default();
                 let counted = flow.windows.iter().map(|window| window.packets);
                 let is_same =

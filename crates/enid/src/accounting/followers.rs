@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use enid_flowlog::{FlowRecord, Format};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use crate::lock;
 
@@ -15,17 +15,22 @@ const BACKLOG: usize = 4096;
 pub(super) struct Followers {
     /// None when the daemon stops.
     sender: Mutex<Option<broadcast::Sender<Arc<str>>>>,
+    /// Tells that somebody has come.
+    came: Notify,
 }
 
 impl Followers {
     pub(super) fn new() -> Self {
-        Self { sender: Mutex::new(Some(broadcast::Sender::new(BACKLOG))) }
+        Self { sender: Mutex::new(Some(broadcast::Sender::new(BACKLOG))), came: Notify::new() }
     }
 
     /// Each line of complete records, from now on.
     pub(super) fn follow(&self) -> broadcast::Receiver<Arc<str>> {
         match &*lock(&self.sender) {
-            Some(sender) => sender.subscribe(),
+            Some(sender) => {
+                self.came.notify_one();
+                sender.subscribe()
+            }
             // Whose end is there already.
             None => broadcast::Sender::new(1).subscribe(),
         }
@@ -34,6 +39,11 @@ impl Followers {
     /// Ends the streams of all who follow, and of those who come later: a server that stops waits for them.
     pub(super) fn dismiss(&self) {
         lock(&self.sender).take();
+    }
+
+    /// Waits until somebody comes.
+    pub(super) async fn came(&self) {
+        self.came.notified().await;
     }
 
     /// Whether anybody follows.

@@ -70,14 +70,30 @@ pub(crate) struct Accounting {
     deliveries: Arc<Deliveries>,
 }
 
+/// How often those who follow see what was counted.
+const FOLLOWERS_LOOK: Duration = Duration::from_millis(400);
+
+/// What of an interval is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// All that is left of it, and who was idle in it.
+    Interval,
+    /// What there is so far.
+    Part,
+}
+
 /// What one hand must hold: records are written and totals kept in one go.
 #[derive(Debug)]
 struct Books {
     spool: Spool,
     exported: Exported,
     registry: Registry,
-    /// Unix seconds of the current interval's beginning.
+    /// Unix seconds of the current interval's beginning, and of the part of it that is not written yet: while somebody
+    /// follows, an interval is written in parts.
     interval_began: u64,
+    part_began: u64,
+    /// The ENIs that have a record of the current interval.
+    busy: HashSet<EniNumber>,
 }
 
 impl Accounting {
@@ -119,7 +135,14 @@ impl Accounting {
         deliveries.batch_written(exported.batch);
         // What was counted while no daemon was there belongs to the first interval.
         let interval_began = last_end(&spool_directory, spool.last())?.unwrap_or_else(now);
-        let books = Books { spool, exported, registry, interval_began };
+        let books = Books {
+            spool,
+            exported,
+            registry,
+            interval_began,
+            part_began: interval_began,
+            busy: HashSet::new(),
+        };
         Ok(Self {
             datapath,
             networks,
@@ -175,6 +198,17 @@ impl Accounting {
         interval.saturating_sub(into)
     }
 
+    /// How long until followers are to see what was counted meanwhile; none if there are none. `took` is how long writing it took
+    /// the last time, which is to be a small part of all time.
+    pub(crate) fn until_followers_look(&self, took: Duration) -> Option<Duration> {
+        self.followers.is_followed().then(|| FOLLOWERS_LOOK.max(took * 9))
+    }
+
+    /// Waits until somebody begins to follow.
+    pub(crate) async fn follower_came(&self) {
+        self.followers.came().await;
+    }
+
     /// Opens the account of an ENI, before its first packet.
     pub(crate) fn register(&self, task: &Task, subnet: &Subnet) {
         lock(&self.books).registry.add(task, subnet);
@@ -185,12 +219,25 @@ impl Accounting {
     /// If they can't be written, nothing is lost: what was counted is still in the tables, and the next interval's records
     /// have it.
     pub(crate) fn close_interval(&self) -> Result<u64, EnidError> {
+        self.close(Extent::Interval)
+    }
+
+    /// Writes the records of what the current interval has so far, for who follows. It blocks.
+    pub(crate) fn close_part(&self) -> Result<u64, EnidError> {
+        self.close(Extent::Part)
+    }
+
+    fn close(&self, extent: Extent) -> Result<u64, EnidError> {
         let mut books = lock(&self.books);
+        // To the programs a part is an interval like any other: what counts from now on belongs to the next one.
         self.datapath.advance_interval()?;
-        // What counts from now on belongs to the next interval.
         books.registry.refresh_services();
-        let written = self.export(&mut books, &[])?;
-        books.interval_began = now();
+        let written = self.export(&mut books, extent, &[])?;
+        books.part_began = now();
+        if extent == Extent::Interval {
+            books.interval_began = books.part_began;
+            books.busy.clear();
+        }
         Ok(written)
     }
 
@@ -201,7 +248,7 @@ impl Accounting {
         // Those of other ENIs, which deleting the links need not have waited for.
         self.datapath.wait_for_programs()?;
         let mut books = lock(&self.books);
-        self.export(&mut books, numbers)?;
+        self.export(&mut books, Extent::Part, numbers)?;
         for number in numbers {
             books.registry.remove(*number);
             books.exported.forget_eni(*number);
@@ -211,10 +258,10 @@ impl Accounting {
 
     /// Writes the records of all closed intervals, or those of ENIs that are `gone` to the last packet. Only when they
     /// are written do they count as exported, and are the entries that have ended deleted.
-    fn export(&self, books: &mut Books, gone: &[EniNumber]) -> Result<u64, EnidError> {
+    fn export(&self, books: &mut Books, extent: Extent, gone: &[EniNumber]) -> Result<u64, EnidError> {
         let has_deleted = books.exported.ending.entries.is_empty();
         let mut followed = self.followers.is_followed().then(Aggregator::default);
-        let written = match self.write(books, gone, followed.as_mut()) {
+        let written = match self.write(books, extent, gone, followed.as_mut()) {
             Ok(written) => written,
             Err(error) => {
                 // As it was before: what was counted is still in the tables.
@@ -252,13 +299,14 @@ impl Accounting {
     fn write(
         &self,
         books: &mut Books,
+        extent: Extent,
         gone: &[EniNumber],
         mut followed: Option<&mut Aggregator>,
     ) -> Result<u64, EnidError> {
         let networks = self.networks.current();
-        let (began, ended) = (books.interval_began, now());
+        let (began, ended) = (books.part_began, now());
         let open = gone.is_empty().then(|| self.datapath.interval());
-        let Books { spool, exported, registry, .. } = books;
+        let Books { spool, exported, registry, interval_began, busy, .. } = books;
         // After a reboot nothing is saved before the first batch is; the spool has those of before.
         let number = exported.batch.max(spool.last()) + 1;
         let mut batch = spool.begin(number, began, ended)?;
@@ -278,7 +326,8 @@ impl Accounting {
             }
         })?;
         outcome?;
-        let Drain { busy, ahead, ending, .. } = drain;
+        let Drain { busy: busy_now, ahead, ending, .. } = drain;
+        busy.extend(busy_now);
         let all = registry.numbers();
         let numbers = if gone.is_empty() { &all[..] } else { gone };
         let windows: &[usize] = match open {
@@ -287,7 +336,6 @@ impl Accounting {
             None => &[0, 1],
         };
         let mut balances = Vec::new();
-        let mut has_loss = HashSet::new();
         for number in numbers {
             let (Some(ledgers), Some(interface)) = (self.ledgers(*number)?, registry.interface(*number))
             else {
@@ -297,7 +345,7 @@ impl Accounting {
             let loss = balances::loss([&egress, &ingress]);
             balances.push(Balances { eni: interface.eni, egress, ingress });
             if loss.packets > 0 {
-                has_loss.insert(*number);
+                busy.insert(*number);
                 write(&mut batch, FlowRecord::new(interface, began, ended, Observation::SkipData(loss)))?;
             }
         }
@@ -307,10 +355,10 @@ impl Accounting {
             balances.push(Balances { eni: interface.eni, egress, ingress });
         }
         balances.retain(|balances| !(balances.egress.is_empty() && balances.ingress.is_empty()));
-        if gone.is_empty() {
-            let idle = all.iter().filter(|number| !busy.contains(number) && !has_loss.contains(number));
-            for record in no_data_records(idle.filter_map(|number| registry.interface(*number)), began, ended)
-            {
+        if extent == Extent::Interval {
+            let idle = all.iter().filter(|number| !busy.contains(number));
+            let idle = idle.filter_map(|number| registry.interface(*number));
+            for record in no_data_records(idle, *interval_began, ended) {
                 write(&mut batch, record)?;
             }
         }

@@ -213,8 +213,12 @@ impl Deliveries {
             cursor.save(&self.folder, flow_log.id)?;
             cursor
         };
-        let progress =
-            Progress { after: cursor.after, delivered: cursor.delivered, lost: cursor.total_lost(), ..Progress::default() };
+        let progress = Progress {
+            after: cursor.after,
+            delivered: cursor.delivered,
+            lost: cursor.total_lost(),
+            ..Progress::default()
+        };
         let line = Arc::new(Line {
             flow_log: Arc::clone(flow_log),
             cursor: Mutex::new(cursor),

@@ -113,7 +113,7 @@ fn gather_part(
     let mut reader = Reader::open(spool, after)?;
     let (mut records, mut window) = (Aggregator::default(), 0);
     while let Some(mut batch) = reader.next_batch()?.filter(|batch| batch.number <= to) {
-        let end = window_end(flow_log, batch.ended);
+        let end = window_end(flow_log, batch.until());
         if end != window {
             gathered.add(std::mem::take(&mut records));
             window = end;
@@ -196,14 +196,14 @@ fn complete(spool: &Path, flow_log: &FlowLog, reach: Reach) -> Result<Option<u64
     let mut group: Option<(u64, u64)> = None;
     let (mut last, mut records) = (0, 0);
     while let Some(batch) = reader.next_batch()?.filter(|batch| batch.number <= reach.written) {
-        let (id, end) = group_of(flow_log, batch.ended);
+        let (id, end) = group_of(flow_log, batch.until());
         if group.is_some_and(|(known, _)| known != id) {
             return Ok(Some(last));
         }
         group = Some((id, end));
         last = batch.number;
         records += batch.len();
-        let is_at_an_end = batch.ended >= window_end(flow_log, batch.ended);
+        let is_at_an_end = batch.ended >= window_end(flow_log, batch.until());
         if batch.ended >= end || is_at_an_end && records >= MANY_RECORDS {
             return Ok(Some(last));
         }
@@ -211,15 +211,15 @@ fn complete(spool: &Path, flow_log: &FlowLog, reach: Reach) -> Result<Option<u64
     Ok((group.is_some() && last <= reach.forced).then_some(last))
 }
 
-/// The end of the aggregation interval that a batch is in which ended at this time.
-fn window_end(flow_log: &FlowLog, ended: u64) -> u64 {
-    ended.next_multiple_of(u64::from(flow_log.interval.seconds()))
+/// The end of the aggregation interval that a batch is in whose records end before this time.
+fn window_end(flow_log: &FlowLog, until: u64) -> u64 {
+    until.next_multiple_of(u64::from(flow_log.interval.seconds()))
 }
 
 /// What is delivered together: a number, and the end of its last interval. To a collector each interval goes by itself;
 /// into a file those that end in one 5-minute slot.
-fn group_of(flow_log: &FlowLog, ended: u64) -> (u64, u64) {
-    let end = window_end(flow_log, ended);
+fn group_of(flow_log: &FlowLog, until: u64) -> (u64, u64) {
+    let end = window_end(flow_log, until);
     if !takes_files(&flow_log.destination) {
         return (end, end);
     }

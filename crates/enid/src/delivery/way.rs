@@ -52,8 +52,9 @@ impl Way {
         }
         match self {
             Self::Files { place, series, format } => {
-                let files =
-                    tokio::task::block_in_place(|| series.files(format, &gathered.records, gathered.position()))?;
+                let files = tokio::task::block_in_place(|| {
+                    series.files(format, &gathered.records, gathered.position())
+                })?;
                 for file in files {
                     place.put(&file.key, Bytes::from(file.bytes)).await?;
                 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use enid_api::Client;
 use enid_api::v1::{
-    ApplyRequest, CreateFlowLogRequest, CreateTaskRequest, DeleteFlowLogRequest, DeleteTaskRequest, FlushRequest, ListNetworksRequest, Task, Vpc,
+    ApplyRequest, CreateFlowLogRequest, CreateTaskRequest, DeleteFlowLogRequest, DeleteTaskRequest,
+    FlushRequest, ListNetworksRequest, Task, Vpc,
 };
 use enid_testbed::floor;
 use rustix::process::{Pid, Signal, kill_process};
@@ -97,15 +98,30 @@ impl Daemon {
         Ok(kibibytes * 1024)
     }
 
-    /// The time that its threads have had of all CPUs, those that have ended among them: to 10 ms.
-    pub(crate) fn cpu_time(&self) -> Result<Duration> {
-        /// Of sysconf(_SC_CLK_TCK): 100 a second on every architecture that this is built for.
-        const TICK: Duration = Duration::from_millis(10);
+    /// The time that its threads have had of all CPUs, those that have ended among them: in seconds, to 10 ms.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        // Of sysconf(_SC_CLK_TCK), which is that on every architecture that this is built for.
+        const TICKS_A_SECOND: f64 = 100.0;
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         // After the name, which may have spaces; of user and system, the 14th and 15th: proc_pid_stat(5).
         let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat")?;
         let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
-        Ok(TICK * ticks.sum::<Result<u32, _>>()?)
+        Ok(f64::from(ticks.sum::<Result<u32, _>>()?) / TICKS_A_SECOND)
+    }
+
+    /// How long the eBPF programs that it has open have run, in seconds, as far as the kernel counts that: proc_pid_fdinfo(5).
+    pub(crate) fn program_seconds(&self) -> Result<f64> {
+        let mut times = std::collections::BTreeMap::new();
+        for file in fs::read_dir(format!("/proc/{}/fdinfo", self.process.id()))? {
+            let Ok(text) = fs::read_to_string(file?.path()) else { continue };
+            let number = |name: &str| {
+                text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+            };
+            if let (Some(program), Some(time)) = (number("prog_id:"), number("run_time_ns:")) {
+                times.insert(program, time);
+            }
+        }
+        Ok(Duration::from_nanos(times.values().sum()).as_secs_f64())
     }
 
     /// The eBPF maps that it has open: proc_pid_fdinfo(5).
@@ -114,7 +130,8 @@ impl Daemon {
         for file in fs::read_dir(format!("/proc/{}/fdinfo", self.process.id()))? {
             // One that was closed meanwhile is none of the maps.
             let Ok(text) = fs::read_to_string(file?.path()) else { continue };
-            let number = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+            let number =
+                |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
             if let (Some(key_size), Some(memory)) = (number("key_size:"), number("memlock:")) {
                 maps.push(OpenMap { key_size: u32::try_from(key_size)?, memory });
             }

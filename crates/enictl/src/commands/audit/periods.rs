@@ -5,9 +5,10 @@
 pub(super) struct BatchTimes {
     /// Its number.
     pub(super) number: u64,
-    /// Its beginning and its end, in Unix seconds.
+    /// Its beginning, in Unix seconds.
     pub(super) began: u64,
-    pub(super) ended: u64,
+    /// Before when its records end, which is later.
+    pub(super) until: u64,
 }
 
 /// Periods of batches whose records were added up to `interval` seconds, or not at all, in their order: Unix seconds, the end
@@ -26,12 +27,10 @@ fn periods(batches: &[BatchTimes], interval: Option<u64>) -> Vec<(u64, u64)> {
 }
 
 /// The times that records of a batch can end in, with all that they are added up with.
-fn span(BatchTimes { began, ended, .. }: BatchTimes, interval: Option<u64>) -> (u64, u64) {
-    // One that a flush has ended in the second in which it began has records of that second.
-    let last = ended.max(began + 1);
-    let Some(interval) = interval.filter(|interval| *interval > 0) else { return (began, last) };
-    let end = ended.next_multiple_of(interval);
-    (began.min(end - interval.min(end)), end.max(last))
+fn span(BatchTimes { began, until, .. }: BatchTimes, interval: Option<u64>) -> (u64, u64) {
+    let Some(interval) = interval.filter(|interval| *interval > 0) else { return (began, until) };
+    let end = until.next_multiple_of(interval);
+    (began.min(end - interval.min(end)), end)
 }
 
 /// The periods from the one that has `since` to the one that has `until`, together. Of those with batches that do not `count`
@@ -60,7 +59,7 @@ mod tests {
     fn batches(times: &[(u64, u64)]) -> Vec<BatchTimes> {
         (1..)
             .zip(times)
-            .map(|(number, (began, ended))| BatchTimes { number, began: *began, ended: *ended })
+            .map(|(number, (began, until))| BatchTimes { number, began: *began, until: *until })
             .collect()
     }
 
@@ -70,11 +69,9 @@ mod tests {
             (&[(0, 10), (10, 20), (20, 30)][..], None, &[(0, 10), (10, 20), (20, 30)][..]),
             // The last records of an ENI, written before the interval was over.
             (&[(0, 10), (10, 14), (10, 20)], None, &[(0, 10), (10, 20)]),
-            // A flush at the second of an end.
-            (&[(0, 10), (10, 10), (10, 20)], None, &[(0, 10), (10, 20)]),
-            // Its records are added up with those before.
-            (&[(0, 10), (10, 10), (10, 20)], Some(10), &[(0, 20)]),
-            (&[(0, 10), (10, 10)], None, &[(0, 10), (10, 11)]),
+            // A flush in the second of an end.
+            (&[(0, 10), (10, 11), (10, 20)], None, &[(0, 10), (10, 20)]),
+            (&[(0, 10), (10, 11), (10, 20)], Some(10), &[(0, 10), (10, 20)]),
             // Added up to longer intervals.
             (&[(0, 10), (10, 20), (20, 30)], Some(20), &[(0, 20), (20, 40)]),
             (&[(0, 10), (10, 21), (21, 30), (40, 50)], Some(20), &[(0, 40), (40, 60)]),

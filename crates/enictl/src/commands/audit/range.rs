@@ -68,7 +68,7 @@ impl Spool {
         let mut reader = Reader::open(&folder, 0)?;
         let mut batches = Vec::new();
         while let Some(batch) = reader.next_batch()? {
-            batches.push(BatchTimes { number: batch.number, began: batch.began, ended: batch.ended });
+            batches.push(BatchTimes { number: batch.number, began: batch.began, until: batch.until() });
         }
         Ok(Self { folder, batches, progress: Progress::new(), is_damaged: Cell::new(false) })
     }

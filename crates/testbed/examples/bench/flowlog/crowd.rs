@@ -78,7 +78,8 @@ impl<'a> Crowd<'a> {
         })?;
         let line = table.lines().find_map(|line| line.trim().strip_prefix("eth0:"));
         // Eight of receiving, then bytes, packets, errors and drops of sending: proc_pid_net(5).
-        let dropped = line.and_then(|line| line.split_whitespace().nth(11)).context("eth0 has no counters")?;
+        let dropped =
+            line.and_then(|line| line.split_whitespace().nth(11)).context("eth0 has no counters")?;
         Ok(dropped.parse()?)
     }
 }

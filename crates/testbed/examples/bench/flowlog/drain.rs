@@ -1,6 +1,6 @@
 //! A full flow table whose flows have all moved: the daemon's time to read it, the memory of the kernel and the daemon's.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         figure(arguments.entries.into()),
         kernel.again.len()
     );
-    print_head(&["".to_owned(), "kernel's way".to_owned(), "direct".to_owned()]);
+    print_head(&[String::new(), "kernel's way".to_owned(), "direct".to_owned()]);
     let row = |name: &str, value: fn(&Results) -> f64| {
         print_row(&[name.to_owned(), figure(value(&kernel)), figure(value(&direct))]);
     };
@@ -80,7 +80,9 @@ fn measure(arguments: &Arguments, forwarding: &str, entries_a_tuple: u32) -> Res
     let begin = Instant::now();
     crowd.send(0..tuples, None)?;
     results.filling = f64::from(tuples) / begin.elapsed().as_secs_f64();
-    results.first = drain(&daemon, &session, results.records)?.context("an interval ended while the table was filled: try again")?.0;
+    results.first = drain(&daemon, &session, results.records)?
+        .context("an interval ended while the table was filled: try again")?
+        .0;
     results.kernel = kernel_memory(&daemon)?;
     let wanted = arguments.rounds.unwrap_or(5) as usize;
     while results.again.len() < wanted {
@@ -94,10 +96,10 @@ fn measure(arguments: &Arguments, forwarding: &str, entries_a_tuple: u32) -> Res
     results.peak_drains = daemon.memory("VmHWM")?;
     log_to_folder(&session, &arguments.work, forwarding, arguments.interval.unwrap_or(600))?;
     crowd.send(0..tuples, None)?;
-    let before = daemon.cpu_time()?;
+    let before = daemon.cpu_seconds()?;
     // The answer comes when the files are there.
     let delivered = session.flush()?;
-    results.with_delivery = (daemon.cpu_time()? - before).as_secs_f64();
+    results.with_delivery = daemon.cpu_seconds()? - before;
     anyhow::ensure!(delivered <= results.records, "{delivered} records of {}", results.records);
     results.peak = daemon.memory("VmHWM")?;
     results.resident = daemon.resident()?;
@@ -106,11 +108,11 @@ fn measure(arguments: &Arguments, forwarding: &str, entries_a_tuple: u32) -> Res
 
 /// Has the interval closed. The daemon's time and the time it took; none if it was not all of the records.
 fn drain(daemon: &Daemon, session: &Session, records: u64) -> Result<Option<(f64, f64)>> {
-    let (begin, before) = (Instant::now(), daemon.cpu_time()?);
+    let (begin, before) = (Instant::now(), daemon.cpu_seconds()?);
     let written = session.flush()?;
-    let (wall, cpu): (Duration, Duration) = (begin.elapsed(), daemon.cpu_time()? - before);
+    let (wall, cpu) = (begin.elapsed().as_secs_f64(), daemon.cpu_seconds()? - before);
     // Of ENIs that were idle in the interval there may be a record each besides.
-    Ok((written >= records).then_some((cpu.as_secs_f64(), wall.as_secs_f64())))
+    Ok((written >= records).then_some((cpu, wall)))
 }
 
 /// What the flow table takes, as the kernel says of the daemon's map.

@@ -21,13 +21,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     take_the_lead()?;
     let mut is_on = false;
     let subjects = [off, on];
-    let rounds = Rounds::take(&subjects, &Measure::chosen(&[]), window, arguments.rounds.unwrap_or(8), |position| {
-        match (std::mem::replace(&mut is_on, position == 1), position == 1) {
+    let rounds = Rounds::take(
+        &subjects,
+        &Measure::chosen(&arguments.only),
+        window,
+        arguments.rounds.unwrap_or(8),
+        |position| match (std::mem::replace(&mut is_on, position == 1), position == 1) {
             (false, true) => log_to_folder(&session, &arguments.work, "forward", interval).map(drop),
             (true, false) => session.delete_flow_log("bench"),
             _ => Ok(()),
-        }
-    })?;
+        },
+    )?;
     println!("\nA flow log of the VPC, as Parquet into a folder every {interval} s: off and on");
     table(KIND, &subjects, &rounds);
     Ok(())

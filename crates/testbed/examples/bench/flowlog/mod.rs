@@ -4,6 +4,7 @@ mod crowd;
 mod drain;
 mod forward;
 mod new;
+mod peers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use enid_api::v1::create_flow_log_request::Target;
 use enid_api::v1::{CreateFlowLogRequest, CreateTaskRequest, FlowLogFiles};
 
 use crate::enid::{Daemon, Session, task_end};
+use crate::forward::Measure;
 use crate::subject::Kind;
 use crate::traffic::Pair;
 
@@ -36,9 +38,12 @@ pub(crate) struct Arguments {
     /// new: flows a second.
     #[arg(long, default_value_t = 200_000)]
     rate: u32,
-    /// How long new flows come, and 1 if left out how long a round of forwarding is.
+    /// How long new flows come (10 if left out), a round of forwarding is (1), or traffic beside others is sent (5).
     #[arg(long)]
     seconds: Option<f64>,
+    /// forward: only these measures, with commas between them.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Measure>,
     /// The aggregation interval of the flow log, in seconds; 600 for drain, 5 for new, 1 for forward if left out.
     #[arg(long)]
     interval: Option<u32>,
@@ -52,6 +57,8 @@ enum Part {
     New,
     /// What flow logs take from traffic.
     Forward,
+    /// softflowd and pmacctd beside enid.
+    Peers,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -59,6 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Part::Drain => drain::run(arguments),
         Part::New => new::run(arguments),
         Part::Forward => forward::run(arguments),
+        Part::Peers => peers::run(arguments),
     }
 }
 
@@ -92,8 +100,9 @@ fn start(
     capacity: u32,
     forwarding: &str,
 ) -> Result<(Daemon, Session, Pair)> {
+    // Buffers no larger than those of a bare veth, which others can read too.
     let more = format!(
-        "[flow_table]\ncapacity = {capacity}\nflows_per_eni = {capacity}\n[forwarding]\nmode = \"{forwarding}\"\n"
+        "[eni]\ngso_max_size = 65536\n[flow_table]\ncapacity = {capacity}\nflows_per_eni = {capacity}\n[forwarding]\nmode = \"{forwarding}\"\n"
     );
     let daemon = Daemon::start(&arguments.enid, &arguments.work, name, &more)?;
     let session = daemon.session()?;

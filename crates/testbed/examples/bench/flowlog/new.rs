@@ -3,13 +3,13 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::crowd::{Crowd, ports};
 use super::{Arguments, log_to_folder, start};
-use crate::enid::Daemon;
+use crate::enid::{Daemon, Session};
 use crate::figures::{print_head, print_row};
 
 /// The default, and one with room for all.
@@ -30,8 +30,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some million")]
     let flows = (f64::from(arguments.rate) * arguments.seconds.unwrap_or(10.0)) as u32;
     let interval = arguments.interval.unwrap_or(5);
-    println!("\n{flows} new flows of a packet each, {} a second wanted, a flow log into Parquet every {interval} s\n", arguments.rate);
-    print_head(&["entries at most, ENI", "flows/s", "sent", "in records", "flows", "stated", "missing"].map(str::to_owned));
+    println!(
+        "\n{flows} new flows of a packet each, {} a second wanted, a flow log into Parquet every {interval} s\n",
+        arguments.rate
+    );
+    print_head(
+        &["entries at most, ENI", "flows/s", "sent", "in records", "flows", "stated", "missing"]
+            .map(str::to_owned),
+    );
     for capacity in CAPACITIES {
         let name = format!("new-{capacity}");
         let (daemon, session, pair) = start(arguments, &name, capacity, "auto")?;
@@ -41,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         crowd.send_by_two(flows, arguments.rate)?;
         let rate = f64::from(flows) / begin.elapsed().as_secs_f64();
         let sent = u64::from(flows) - crowd.dropped()?;
-        session.flush()?;
+        flush(&session)?;
         for (task, direction) in [("client", "egress"), ("server", "ingress")] {
             let found = read(arguments, &folder, task, direction, flows)?;
             let missing = i128::from(sent) - i128::from(found.packets) - i128::from(found.stated);
@@ -59,6 +65,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         println!("\nenictl audit: {}\n", audit(arguments, &daemon)?);
     }
     Ok(())
+}
+
+/// Has all records delivered. A flush does not wait longer than half a minute for a destination.
+fn flush(session: &Session) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(25);
+    for _ in 0..10 {
+        let begin = Instant::now();
+        session.flush()?;
+        if begin.elapsed() < PATIENCE {
+            return Ok(());
+        }
+    }
+    bail!("the records are not delivered")
 }
 
 fn enictl(arguments: &Arguments) -> Command {

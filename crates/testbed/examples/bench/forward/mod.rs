@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         let measures = Measure::chosen(&arguments.only);
         let rounds = Rounds::take(&subjects, &measures, window, arguments.rounds, |_| Ok(()))?;
-        report::table(kind, &subjects, &rounds);
+        table(kind, &subjects, &rounds);
         report::ratios("enid", &subjects, &rounds);
     }
     Ok(())
