@@ -152,15 +152,16 @@ fn delivered_files_are_held_against_the_ledgers() {
         assert!(code != 0 && error.contains(said), "{arguments:?}: {error}");
     }
 
-    // A file that is gone is missing, and one that is there twice is too much.
-    let folder = host.state_directory().join("out").join("all");
-    let aside = host.state_directory().join("aside");
-    let file = crate::delivery::files(&folder).remove(0);
+    // What was moved is found where it is; what is gone is missing.
+    let (folder, aside) =
+        (host.state_directory().join("out").join("all"), host.state_directory().join("aside"));
     fs::create_dir(&aside).unwrap();
-    fs::copy(&file, aside.join(file.file_name().unwrap())).unwrap();
-    let copied = aside.display().to_string();
-    audit(&host, &["--flow-log", "all", "--from", &copied]);
-    fs::remove_file(&file).unwrap();
+    let files = crate::delivery::files(&folder);
+    for file in &files {
+        fs::copy(file, aside.join(file.file_name().unwrap())).unwrap();
+    }
+    audit(&host, &["--flow-log", "all", "--from", &aside.display().to_string()]);
+    files.iter().for_each(|file| fs::remove_file(file).unwrap());
     let (code, text, _) = enictl(&host, &["audit", "--flow-log", "all"]);
     assert!(code == 1 && text.contains("with something left over"), "{text}");
 }
