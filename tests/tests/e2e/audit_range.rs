@@ -70,7 +70,7 @@ fn each_range_closes_and_all_of_them_are_all_there_is() {
     pair.send(3);
     let first = end_interval(&host);
     // Also what is refused, and what a VPC does not log.
-    assert!(ping(&inside(&pair.a), ipv4(&pair.b).into(), 2, 56));
+    assert!(ping(&inside(&pair.a), ipv4(&pair.b), 2, 56));
     let gateway = pair.a.eni.as_ref().unwrap().ipv4_gateway.as_deref().unwrap().parse().unwrap();
     assert!(ping(&inside(&pair.a), gateway, 3, 56));
     let nowhere = udp(&inside(&pair.a), ipv4(&pair.a), 0);
@@ -161,7 +161,9 @@ fn delivered_files_are_held_against_the_ledgers() {
         fs::copy(file, aside.join(file.file_name().unwrap())).unwrap();
     }
     audit(&host, &["--flow-log", "all", "--from", &aside.display().to_string()]);
-    files.iter().for_each(|file| fs::remove_file(file).unwrap());
+    for file in files {
+        fs::remove_file(file).unwrap();
+    }
     let (code, text, _) = enictl(&host, &["audit", "--flow-log", "all"]);
     assert!(code == 1 && text.contains("with something left over"), "{text}");
 }

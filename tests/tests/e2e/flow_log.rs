@@ -69,7 +69,7 @@ fn a_follower_sees_what_passes_while_it_passes() {
             let mut packets = Vec::new();
             for _ in 0..3 {
                 tokio::task::block_in_place(|| {
-                    std::thread::scope(|scope| scope.spawn(|| pair.send(2)).join().unwrap())
+                    std::thread::scope(|scope| scope.spawn(|| pair.send(2)).join().unwrap());
                 });
                 let mut seen = 0;
                 while seen < 2 {

@@ -143,7 +143,9 @@ impl Snapshot {
                 assert_eq!(sum, ledger.wire(), "{eni} {direction:?}: {self:#?}");
                 let mut windows = self.windows.get(&(eni, direction)).copied().unwrap_or_default();
                 for (window, buckets) in windows.iter_mut().zip(ledger.buckets) {
-                    buckets.iter().for_each(|bucket| window.add(*bucket));
+                    for bucket in buckets {
+                        window.add(bucket);
+                    }
                 }
                 assert_eq!(windows, ledger.wire, "{eni} {direction:?} by window: {self:#?}");
                 if ledger.bucket(Bucket::Unrecorded) == Count::default() {
