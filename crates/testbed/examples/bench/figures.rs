@@ -8,12 +8,15 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     f64::midpoint(middle(sorted.len().saturating_sub(1) / 2), middle(sorted.len() / 2))
 }
 
-/// With three digits that mean something, and a separator of thousands.
+/// With three digits that mean something, and separators of thousands.
 pub(crate) fn figure(value: f64) -> String {
     if value >= 1000.0 {
-        let text = format!("{value:.0}");
-        let (thousands, rest) = text.split_at(text.len() - 3);
-        format!("{thousands},{rest}")
+        let mut text = format!("{value:.0}");
+        let digits = text.len();
+        for place in (1..digits).rev().filter(|place| (digits - place).is_multiple_of(3)) {
+            text.insert(place, ',');
+        }
+        text
     } else if value >= 100.0 {
         format!("{value:.0}")
     } else if value >= 1.0 {

@@ -55,8 +55,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     );
     for (traffic, name) in [
         (Traffic::Steady, "1,000 flows"),
-        (Traffic::New, "a flow a packet"),
         (Traffic::Stream, "a TCP stream"),
+        (Traffic::New, "a flow a packet"),
     ] {
         for (turn, tool) in [(0, Tool::Softflowd), (1, Tool::Pmacctd)] {
             let folder = arguments.work.join(format!("{}-{name}", tool.name()).replace(' ', "-"));
