@@ -112,9 +112,13 @@ impl Accounting {
         let options = SpoolOptions::of_size(config.spool.max_bytes);
         let remembered = saved.as_ref().map(|exported| exported.batch);
         let (spool, repaired) = Spool::open(&spool_directory, options, remembered)?;
-        if repaired.bytes > 0 {
+        let path = spool_directory.display();
+        if let Some(last) = remembered.filter(|last| *last > spool.last()) {
+            let first = spool.last() + 1;
+            tracing::error!(%path, first, last, "batches are gone from the spool: what they had is in no record");
+        } else if repaired.bytes > 0 {
             tracing::warn!(
-                path = %spool_directory.display(), repaired.bytes,
+                %path, repaired.bytes,
                 "a daemon was cut off while it wrote records: they are written again"
             );
         }
