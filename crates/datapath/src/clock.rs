@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use enid_abi::{Interval, TICK_SHIFT, Tick};
+use enid_abi::{Clock, Interval, TICK_SHIFT, Tick};
 
 use crate::error::DatapathError;
 use crate::{Datapath, sys};
@@ -31,6 +31,11 @@ impl Datapath {
         Interval::new(self.settled.load(Ordering::Acquire))
     }
 
+    /// When the current interval began, in Unix seconds.
+    pub fn interval_began(&self) -> Result<u64, DatapathError> {
+        Ok(self.ticks.wall_clock()?.unix_seconds(self.began.load(Ordering::Acquire)))
+    }
+
     /// Waits until no program runs any more that began before the call. Some milliseconds.
     pub fn wait_for_programs(&self) -> Result<(), DatapathError> {
         self.grace.wait()
@@ -52,10 +57,25 @@ impl Datapath {
         }
         clock.interval = interval.number();
         clock.began = self.ticks.now()?;
-        self.clock.set(&0, &clock)?;
+        self.settle(&clock)
+    }
+
+    /// Goes on in the interval of an earlier daemon, which may have ended before every program had reached it; or begins the
+    /// first.
+    pub(crate) fn resume(&self) -> Result<(), DatapathError> {
+        let _one_at_a_time = self.clock_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.clock.get(&0)?.filter(|clock| clock.interval != 0 && clock.epoch != 0) {
+            Some(found) => self.settle(&found),
+            None => self.begin(Interval::FIRST),
+        }
+    }
+
+    /// Sets the clock and waits until every program goes by it.
+    fn settle(&self, clock: &Clock) -> Result<(), DatapathError> {
+        self.clock.set(&0, clock)?;
         self.began.store(clock.began, Ordering::Release);
         self.grace.wait()?;
-        self.settled.store(interval.number(), Ordering::Release);
+        self.settled.store(clock.interval, Ordering::Release);
         Ok(())
     }
 }

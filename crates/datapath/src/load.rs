@@ -2,16 +2,16 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Mutex, PoisonError};
 
 use aya::maps::{Map as AyaMap, MapType};
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfLoader};
 use enid_abi::{
     CLASS_CAPACITY, ClassTag, Clock, ENI_MASK, EniSlot, FORWARDING, FlowCount, FlowKey, FlowValue,
-    FragmentKey, GROUP_CAPACITY, GroupPolicy, Interval, LIST_CAPACITY, Ledger, ListKey, MAX_GROUPS,
-    MemberKey, ObjectId, PrefixRanges, RefusalKey, RefusalValue, map_name,
+    FragmentKey, GROUP_CAPACITY, GroupPolicy, LIST_CAPACITY, Ledger, ListKey, MAX_GROUPS, MemberKey,
+    ObjectId, PrefixRanges, RefusalKey, RefusalValue, map_name,
 };
 
 use crate::Datapath;
@@ -158,13 +158,6 @@ impl Datapath {
         };
         datapath.resume()?;
         Ok(datapath)
-    }
-
-    /// Goes on in the interval of an earlier daemon, which may have ended before every program had reached it.
-    fn resume(&self) -> Result<(), DatapathError> {
-        let _one_at_a_time = self.clock_hand.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = Interval::new(self.clock.get(&0)?.unwrap_or_default().interval);
-        self.begin(if found.number() == 0 { Interval::FIRST } else { found })
     }
 }
 

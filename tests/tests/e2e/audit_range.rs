@@ -1,7 +1,9 @@
 //! Any range of time closes by itself: records and buckets against what the ledger counted in it.
 
+use std::collections::BTreeSet;
 use std::fs;
 
+use enid_spool::Reader;
 use enid_testbed::traffic::{ping, udp};
 use enid_testbed::{DaemonKind, Host, HostOptions};
 use serde_json::Value;
@@ -10,6 +12,22 @@ use crate::command_line::{enictl, succeed};
 use crate::delivery::{Pair, create};
 use crate::ledger::flush;
 use crate::networks::{host_as, inside, ipv4};
+
+/// Whatever has happened: up to the end of each batch nothing is left over, and so in none of them.
+#[track_caller]
+pub(crate) fn assert_each_range_closes(host: &Host) {
+    let mut reader = Reader::open(&host.state_directory().join("spool"), 0).unwrap();
+    let mut ends = BTreeSet::new();
+    while let Some(batch) = reader.next_batch().unwrap() {
+        ends.insert(batch.ended.to_string());
+    }
+    for end in &ends {
+        let (code, said, error) = enictl(host, &["audit", "--until", end]);
+        // The first may have had no length.
+        let is_empty = Some(end) == ends.first() && error.contains("nothing of this range");
+        assert!(is_empty || code == 0 && said.ends_with("nothing left over\n"), "{said}{error}");
+    }
+}
 
 /// The accounts of an audit, which must close.
 #[track_caller]

@@ -11,6 +11,7 @@ use enid_testbed::traffic::{ping, send_datagrams, udp};
 use enid_testbed::{DEADLINE, DaemonKind, Host, HostOptions, new_task, wait_until};
 use tonic::Code;
 
+use crate::audit_range::assert_each_range_closes;
 use crate::command_line::{enictl, succeed};
 use crate::delivery::{Pair, create, delivered, delivery};
 use crate::kernel::assert_only_listed_tasks;
@@ -118,6 +119,7 @@ fn a_full_disk_holds_records_back_until_it_has_room() {
     assert_closed(&host);
     assert_nothing_pending(&host);
     assert!(succeed(&host, &["audit"]).contains("2 ENIs audited, nothing left over"));
+    assert_each_range_closes(&host);
     let sent = sent.into_inner();
     for (task, direction) in [("a", Direction::Egress), ("b", Direction::Ingress)] {
         assert_eq!(total(&records(&host), task, direction, to_port(17, 5001)), (sent, sent * 100), "{task}");

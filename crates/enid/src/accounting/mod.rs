@@ -92,6 +92,8 @@ struct Books {
     /// follows, an interval is written in parts.
     interval_began: u64,
     part_began: u64,
+    /// When an interval was closed whose records are not written yet, in Unix seconds.
+    closed: Option<u64>,
     /// The ENIs that have a record of the current interval.
     busy: HashSet<EniNumber>,
 }
@@ -145,6 +147,8 @@ impl Accounting {
             registry,
             interval_began,
             part_began: interval_began,
+            // The last daemon may have ended in between.
+            closed: Some(datapath.interval_began()?),
             busy: HashSet::new(),
         };
         Ok(Self {
@@ -233,15 +237,25 @@ impl Accounting {
 
     fn close(&self, extent: Extent) -> Result<u64, EnidError> {
         let mut books = lock(&self.books);
+        // One that could not be written stays open for no other: an interval's records and its balances are of the same packets.
+        let mut written = self.write_closed(&mut books, Extent::Part)?;
         // To the programs a part is an interval like any other: what counts from now on belongs to the next one.
         self.datapath.advance_interval()?;
+        books.closed = Some(now());
         books.registry.refresh_services();
-        let written = self.export(&mut books, extent, &[])?;
-        books.part_began = now();
+        written += self.write_closed(&mut books, extent)?;
         if extent == Extent::Interval {
             books.interval_began = books.part_began;
             books.busy.clear();
         }
+        Ok(written)
+    }
+
+    /// Writes the interval that is closed, if there is one.
+    fn write_closed(&self, books: &mut Books, extent: Extent) -> Result<u64, EnidError> {
+        let Some(ended) = books.closed else { return Ok(0) };
+        let written = self.export(books, extent, ended, &[])?;
+        (books.part_began, books.closed) = (ended, None);
         Ok(written)
     }
 
@@ -252,7 +266,7 @@ impl Accounting {
         // Those of other ENIs, which deleting the links need not have waited for.
         self.datapath.wait_for_programs()?;
         let mut books = lock(&self.books);
-        self.export(&mut books, Extent::Part, numbers)?;
+        self.export(&mut books, Extent::Part, now(), numbers)?;
         for number in numbers {
             books.registry.remove(*number);
             books.exported.forget_eni(*number);
@@ -262,10 +276,16 @@ impl Accounting {
 
     /// Writes the records of all closed intervals, or those of ENIs that are `gone` to the last packet. Only when they
     /// are written do they count as exported, and are the entries that have ended deleted.
-    fn export(&self, books: &mut Books, extent: Extent, gone: &[EniNumber]) -> Result<u64, EnidError> {
+    fn export(
+        &self,
+        books: &mut Books,
+        extent: Extent,
+        ended: u64,
+        gone: &[EniNumber],
+    ) -> Result<u64, EnidError> {
         let has_deleted = books.exported.ending.entries.is_empty();
         let mut followed = self.followers.is_followed().then(Aggregator::default);
-        let written = match self.write(books, extent, gone, followed.as_mut()) {
+        let written = match self.write(books, extent, ended, gone, followed.as_mut()) {
             Ok(written) => written,
             Err(error) => {
                 // As it was before: what was counted is still in the tables.
@@ -304,11 +324,12 @@ impl Accounting {
         &self,
         books: &mut Books,
         extent: Extent,
+        ended: u64,
         gone: &[EniNumber],
         mut followed: Option<&mut Aggregator>,
     ) -> Result<u64, EnidError> {
         let networks = self.networks.current();
-        let (began, ended) = (books.part_began, now());
+        let began = books.part_began;
         let open = gone.is_empty().then(|| self.datapath.interval());
         let Books { spool, exported, registry, interval_began, busy, .. } = books;
         // After a reboot nothing is saved before the first batch is; the spool has those of before.
@@ -371,6 +392,10 @@ impl Accounting {
             interval: self.datapath.interval(),
             enis: gone.iter().map(|number| number.get()).collect(),
         };
+        if extent == Extent::Part && batch.is_empty() && balances.is_empty() {
+            // No batch at all.
+            return Ok(0);
+        }
         Ok(batch.commit(&balances)?)
     }
 
