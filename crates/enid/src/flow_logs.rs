@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub(crate) use declared::{Declared, check, resolve};
-pub(crate) use settings::{Settings, interface_tags, takes_files};
+pub(crate) use settings::{Settings, interface_tags, parse_name, takes_files};
 
 use crate::{EnidError, lock};
 

@@ -1,8 +1,9 @@
 //! What the ledger of an ENI counted in an interval, to hold its records against.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use enid_model::EniId;
+use enid_flowlog::Interface;
 use serde::{Deserialize, Serialize};
 
 /// Packets on the wire, and their layer-3 bytes.
@@ -53,8 +54,8 @@ impl Balance {
 /// Both directions of an ENI in an interval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balances {
-    /// The ENI.
-    pub eni: EniId,
+    /// The ENI, which may have no record.
+    pub interface: Arc<Interface>,
     /// What it sent.
     pub egress: Balance,
     /// What arrived for it.

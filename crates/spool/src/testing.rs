@@ -35,7 +35,7 @@ pub(crate) fn balances(number: u8) -> Balances {
     let sum = Sum { packets: 3, bytes: 252 };
     let buckets = BTreeMap::from([("arp".to_owned(), sum)]);
     let egress = Balance { ledger: sum, buckets };
-    Balances { eni: interface(number).eni, egress, ingress: Balance::default() }
+    Balances { interface: interface(number), egress, ingress: Balance::default() }
 }
 
 fn any_traffic() -> impl Strategy<Value = Traffic> {

@@ -94,6 +94,11 @@ fn each_range_closes_and_all_of_them_are_all_there_is() {
     let nowhere = udp(&inside(&pair.a), ipv4(&pair.a), 0);
     nowhere.send_to(b"x", "192.0.2.1:9").unwrap();
     let second = end_interval(&host);
+    // One that has no record at all.
+    let brief = host.create("brief", "red/a");
+    let gateway = brief.eni.as_ref().unwrap().ipv4_gateway.as_deref().unwrap().parse().unwrap();
+    assert!(ping(&inside(&brief), gateway, 4, 56));
+    host.delete("brief");
     // What two ENIs share ends with either of them, before the interval of the other is over.
     pair.send(5);
     host.delete("b");
@@ -119,6 +124,9 @@ fn each_range_closes_and_all_of_them_are_all_there_is() {
     assert_eq!(packets(&middle["not-logged"]), 3, "{middle:#}");
     assert!(packets(&of(&ranges[2], "b")["ingress"]["wireLedger"]) >= 5, "{:#}", ranges[2]);
     assert_eq!(packets(&of(&ranges[0], "b")["ingress"]["records"]), 3);
+
+    let brief = &of(&ranges[2], "brief")["egress"];
+    assert_eq!((packets(&brief["records"]), packets(&brief["buckets"]["not-logged"])), (0, 4), "{brief:#}");
 
     // The whole of the ledger is what the audit of all there is has.
     let live = audit(&host, &[]);

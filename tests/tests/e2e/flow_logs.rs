@@ -111,6 +111,11 @@ fn what_can_not_be_is_said_at_once() {
     };
     for (request, code, message) in [
         (change(|request| request.name = "a b".into()), Code::InvalidArgument, "`a b` is not a name"),
+        (
+            change(|request| request.name = "fl-00000000000000001".into()),
+            Code::InvalidArgument,
+            "`fl-00000000000000001` is not a flow log's name: it is of the form of an id",
+        ),
         (change(|request| request.target = None), Code::InvalidArgument, "say whose records"),
         (
             change(|request| request.target = Some(Target::Vpc("green".into()))),

@@ -188,7 +188,7 @@ fn following_filters_the_stream_and_says_what_was_missed() {
     assert_eq!((code, &*stdout), (1, "300\n"));
     let said: Vec<_> = stderr.lines().collect();
     assert_eq!(said.len(), 2, "{stderr}");
-    assert!(said[0].starts_with("enictl: 1,000 flow records were written faster"), "{stderr}");
+    assert!(said[0].starts_with("enictl: missed 1,000 of the flow records, written faster"), "{stderr}");
     assert!(said[1].contains("the daemon ended the stream"), "{stderr}");
     assert_eq!(output(&["flows", "--follow", "--since", "10m"]).0, 2);
 }

@@ -35,6 +35,7 @@ use tokio::sync::{broadcast, watch};
 
 pub(crate) use audit::Balance;
 pub(crate) use counters::{DirectionCounters, FlowTable};
+pub(crate) use followers::Lines;
 
 use drain::Drain;
 use exported::{Ending, Exported};
@@ -148,7 +149,7 @@ impl Accounting {
             interval_began,
             part_began: interval_began,
             // The last daemon may have ended in between.
-            closed: Some(datapath.interval_began()?),
+            closed: Some(datapath.interval_began()?.max(interval_began)),
             busy: HashSet::new(),
         };
         Ok(Self {
@@ -187,7 +188,7 @@ impl Accounting {
     }
 
     /// Each line of complete records, from now on.
-    pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<str>> {
+    pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<Lines>> {
         self.followers.follow()
     }
 
@@ -368,7 +369,7 @@ impl Accounting {
             };
             let [egress, ingress] = exported.balance(*number, &ledgers, windows);
             let loss = balances::loss([&egress, &ingress]);
-            balances.push(Balances { eni: interface.eni, egress, ingress });
+            balances.push(Balances { interface: Arc::clone(&interface), egress, ingress });
             if loss.packets > 0 {
                 busy.insert(*number);
                 write(&mut batch, FlowRecord::new(interface, began, ended, Observation::SkipData(loss)))?;
@@ -377,7 +378,7 @@ impl Accounting {
         for (number, counts) in ahead.into_iter().filter(|(number, _)| !gone.contains(number)) {
             let Some(interface) = registry.interface(number) else { continue };
             let [egress, ingress] = exported.balance_ahead(number, counts);
-            balances.push(Balances { eni: interface.eni, egress, ingress });
+            balances.push(Balances { interface, egress, ingress });
         }
         balances.retain(|balances| !(balances.egress.is_empty() && balances.ingress.is_empty()));
         if extent == Extent::Interval {

@@ -180,7 +180,8 @@ mod tests {
             flow.reason = Reason::from_number(port % 8);
             let count = Count { packets: u64::from(port) + 1, bytes: 1 << port.min(63) };
             *exported.entries.get_or_new(flow.entry()).unwrap() = [count, Count::default()];
-            exported.balance_ahead(flow.eni, [[count; 2]; 2]);
+            let balanced = Count { bytes: 1, ..count };
+            exported.balance_ahead(flow.eni, [[balanced; 2]; 2]);
             if port % 3 == 0 {
                 exported.ending.entries.push(flow.entry());
             }

@@ -8,7 +8,7 @@ use enid_model::{
     FlowLogSpec, ModelError, Name, NetworkFileError, NetworkSpec, Networks, Problem, Vpc, VpcSpec, Written,
 };
 
-use super::settings::{Setting, Settings, interface_tags};
+use super::settings::{Setting, Settings, interface_tags, parse_name};
 use crate::EnidError;
 
 /// A flow log of a network file.
@@ -59,7 +59,8 @@ fn subnet(vpc: &Vpc, written: &Written) -> Result<(Target, String), Vec<Problem>
 
 fn read(spec: &FlowLogSpec) -> Result<(Name, Settings), Vec<Problem>> {
     let mut problems = Vec::new();
-    let name = parse::<Name>(Some(&spec.name), &mut problems);
+    let name = parse_name(&spec.name.text);
+    let name = name.map_err(|error| problems.push(spec.name.problem(&error.to_string()))).ok();
     let destination = parse(Some(&spec.destination), &mut problems);
     let format = spec.format.as_ref().map_or_else(
         || Ok(Format::default()),

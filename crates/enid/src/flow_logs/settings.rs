@@ -4,10 +4,20 @@ use std::fmt;
 
 use enid_delivery::{AggregationInterval, Destination, FileOptions, FlowLog, Target, TrafficFilter};
 use enid_flowlog::{Field, FlowLogId, Format};
-use enid_model::Name;
+use enid_model::{ModelError, Name};
 
 /// The most characters of a tag's key.
 const LONGEST_KEY: usize = 128;
+
+/// Reads a flow log's name, which is not of the form of an id: commands take either.
+pub(crate) fn parse_name(text: &str) -> Result<Name, ModelError> {
+    let name: Name = text.parse()?;
+    if text.parse::<FlowLogId>().is_ok() {
+        let reason = "it is of the form of an id".to_owned();
+        return Err(ModelError::Malformed { kind: "a flow log's name", value: text.to_owned(), reason });
+    }
+    Ok(name)
+}
 
 /// All of a flow log but its name and its target.
 #[derive(Debug, Clone)]

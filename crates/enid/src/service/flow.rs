@@ -14,13 +14,12 @@ use enid_netns::{Inventory, VethPair};
 use enid_store::TaskRecord;
 use tokio::runtime::Handle;
 use tokio_stream::wrappers::BroadcastStream;
-use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::blocking;
 use crate::EnidError;
-use crate::accounting::{Balance, DirectionCounters, FlowTable};
+use crate::accounting::{Balance, DirectionCounters, FlowTable, Lines};
 use crate::tasks::Tasks;
 
 /// Flow records, counters and the ledgers, at the door.
@@ -52,13 +51,18 @@ impl v1::flow_service_server::FlowService for FlowApi {
 
     async fn follow(&self, _: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
         let header = Format::complete().header();
-        let lines = BroadcastStream::new(self.tasks.accounting.follow());
-        let responses = lines.map(move |line| {
-            let (record, missed) = match line {
-                Ok(line) => (line.to_string(), 0),
-                Err(BroadcastStreamRecvError::Lagged(missed)) => (String::new(), missed),
+        // Who is too slow sees it by the count of what came before.
+        let mut next = None;
+        let bundles = BroadcastStream::new(self.tasks.accounting.follow()).filter_map(Result::ok);
+        let responses = futures_util::StreamExt::flat_map(bundles, move |bundle: Arc<Lines>| {
+            let missed = next.map_or(0, |next| bundle.before - next);
+            next = Some(bundle.before + bundle.lines.len() as u64);
+            let header = header.clone();
+            let response = move |(place, record): (usize, &String)| {
+                let missed = if place == 0 { missed } else { 0 };
+                Ok(FollowResponse { record: record.clone(), header: header.clone(), missed })
             };
-            Ok(FollowResponse { record, header: header.clone(), missed })
+            tokio_stream::iter(bundle.lines.iter().enumerate().map(response).collect::<Vec<_>>())
         });
         Ok(Response::new(Box::pin(responses)))
     }

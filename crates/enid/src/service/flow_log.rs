@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 use super::blocking;
 use crate::EnidError;
 use crate::delivery::{Progress, probe};
-use crate::flow_logs::{Settings, interface_tags, takes_files};
+use crate::flow_logs::{Settings, interface_tags, parse_name, takes_files};
 use crate::tasks::Tasks;
 
 /// Flow logs, at the door.
@@ -80,7 +80,7 @@ fn parse(request: CreateFlowLogRequest) -> Result<(Name, Settings), EnidError> {
         interface_tags: interface_tags(&request.interface_tags).map_err(EnidError::FlowLogSettings)?,
     };
     settings.check().map_err(|(_, reason)| EnidError::FlowLogSettings(reason.to_owned()))?;
-    Ok((request.name.parse()?, settings))
+    Ok((parse_name(&request.name)?, settings))
 }
 
 fn target(tasks: &Tasks, wanted: &WantedTarget) -> Result<Target, EnidError> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use enid_flowlog::Interface;
 use enid_model::{EniId, TaskName};
 use enid_spool::{Balance, Sum};
 use serde::Serialize;
@@ -60,8 +61,9 @@ pub(super) struct Account {
 
 impl Account {
     /// Of an ENI of which nothing is known yet.
-    pub(super) fn new(eni_id: EniId) -> Self {
-        Self { task: None, eni_id, egress: Part::default(), ingress: Part::default(), both: None }
+    pub(super) fn new(interface: &Interface) -> Self {
+        let (task, eni_id) = (interface.task.clone(), interface.eni);
+        Self { task, eni_id, egress: Part::default(), ingress: Part::default(), both: None }
     }
 
     /// What is to be shown: both directions together, or one after the other.

@@ -11,7 +11,7 @@ use enid_spool::Sum;
 
 use super::account::{Account, Part};
 use super::periods::choose;
-use super::range::{Range, Spool, finish};
+use super::range::{Range, Spool, finish, say_what_is_gone};
 use crate::commands::flows::source::{Source, parse_source};
 use crate::commands::flows::spool_directory;
 use crate::failure::Failure;
@@ -61,6 +61,7 @@ pub(super) fn execute(
             for error in &read.errors {
                 eprintln!("enictl: {error}");
             }
+            say_what_is_gone(&spool, delivery.after_batch, range, chosen);
             let ended = finish(session, &spool, chosen, enis, task)?;
             return Ok(if read.errors.is_empty() { ended } else { ExitCode::FAILURE });
         }

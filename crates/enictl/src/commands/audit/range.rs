@@ -16,6 +16,7 @@ use crate::commands::flows::progress::Progress;
 use crate::commands::flows::spool_directory;
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::text::second;
 
 /// Seconds from 1970, from and until.
 pub(super) type Range = (Option<u64>, Option<u64>);
@@ -24,8 +25,17 @@ pub(super) type Range = (Option<u64>, Option<u64>);
 pub(super) fn execute(session: &Session, task: Option<String>, range: Range) -> Result<ExitCode, Failure> {
     let spool = Spool::open(spool_directory(session)?)?;
     let chosen = choose(&spool.batches, None, range, |_| true).ok_or_else(nothing)?;
+    say_what_is_gone(&spool, 0, range, chosen);
     let enis = spool.accounts(chosen, |_| true)?;
     finish(session, &spool, chosen, enis, task)
+}
+
+/// Says that there is less than was asked for, where the spool does not have all batches after one any more.
+pub(super) fn say_what_is_gone(spool: &Spool, after: u64, (since, _): Range, chosen: (u64, u64)) {
+    let is_gone = spool.batches.first().is_some_and(|first| first.number > after + 1);
+    if is_gone && since.is_none_or(|since| since < chosen.0) {
+        eprintln!("enictl: the spool has nothing from before {} any more", second(chosen.0));
+    }
 }
 
 /// Prints the accounts, of one task if it is given.
@@ -48,6 +58,11 @@ pub(super) fn finish(
     session.format.print(&accounts, report)?;
     let is_whole = !spool.is_damaged.get() && accounts.enis.iter().all(Account::closes);
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The account of an ENI, whatever it was first heard of by.
+fn of<'a>(accounts: &'a mut BTreeMap<EniId, Account>, interface: &Interface) -> &'a mut Account {
+    accounts.entry(interface.eni).or_insert_with(|| Account::new(interface))
 }
 
 /// Why there is no answer.
@@ -83,7 +98,6 @@ impl Spool {
         let first = self.batches.iter().find(|batch| is_chosen(batch.began)).map_or(1, |batch| batch.number);
         let last = self.batches.last().map_or(0, |batch| batch.number);
         let mut accounts: BTreeMap<EniId, Account> = BTreeMap::new();
-        let mut balances = Vec::new();
         let mut reader = Reader::open(&self.folder, first.saturating_sub(1))?;
         let mut read = 0;
         while let Some(mut batch) = reader.next_batch()?.filter(|batch| batch.number <= last) {
@@ -94,9 +108,7 @@ impl Spool {
                 read += records.len();
                 self.progress.records(read);
                 for record in records.iter().filter(|record| is_wanted(&record.interface)) {
-                    let eni = record.interface.eni;
-                    let account = accounts.entry(eni).or_insert_with(|| Account::new(eni));
-                    account.task.clone_from(&record.interface.task);
+                    let account = of(&mut accounts, &record.interface);
                     let Some(traffic) = record.traffic() else { continue };
                     let part = match traffic.direction {
                         Direction::Egress => &mut account.egress,
@@ -105,15 +117,12 @@ impl Spool {
                     part.records.add(Sum { packets: traffic.packets, bytes: traffic.bytes });
                 }
             }
-            balances.extend_from_slice(batch.balances());
-            batch.damage().iter().for_each(|damage| self.report(damage));
-        }
-        for balance in balances {
-            // One without a record is not wanted, or its records can't be read.
-            if let Some(account) = accounts.get_mut(&balance.eni) {
+            for balance in batch.balances().iter().filter(|balance| is_wanted(&balance.interface)) {
+                let account = of(&mut accounts, &balance.interface);
                 account.egress.add(&balance.egress);
                 account.ingress.add(&balance.ingress);
             }
+            batch.damage().iter().for_each(|damage| self.report(damage));
         }
         self.progress.clear();
         Ok(accounts)

@@ -59,21 +59,23 @@ fn rows<const N: usize>(parts: &[&Part], columns: [Column; N]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use enid_model::EniId;
 
     const fn sum(packets: u64, bytes: u64) -> Sum {
         Sum { packets, bytes }
     }
 
     fn account() -> Account {
-        let mut account = Account::new("eni-00000000000000001".parse::<EniId>().unwrap());
-        account.task = Some("web".parse().unwrap());
-        account.egress = Part {
-            records: sum(10, 1_000),
-            buckets: [("arp".to_owned(), sum(1, 28))].into(),
-            wire_ledger: sum(11, 1_028),
-        };
-        account
+        Account {
+            task: Some("web".parse().unwrap()),
+            eni_id: "eni-00000000000000001".parse().unwrap(),
+            egress: Part {
+                records: sum(10, 1_000),
+                buckets: [("arp".to_owned(), sum(1, 28))].into(),
+                wire_ledger: sum(11, 1_028),
+            },
+            ingress: Part::default(),
+            both: None,
+        }
     }
 
     #[test]

@@ -20,10 +20,22 @@ pub(super) async fn follow(
     let mut lines = Lines::default();
     // A table's header, so that one sees that it has begun.
     printer.flush()?;
-    while let Some(message) = stream.message().await? {
+    let mut is_printed = true;
+    loop {
+        let message = tokio::select! {
+            biased;
+            message = stream.message() => message?,
+            // There is no other one yet.
+            () = std::future::ready(()), if !is_printed => {
+                printer.flush()?;
+                is_printed = true;
+                continue;
+            }
+        };
+        let Some(message) = message else { break };
         if message.missed > 0 {
             eprintln!(
-                "enictl: {} flow records were written faster than they could be followed; \
+                "enictl: missed {} of the flow records, written faster than they could be followed; \
                  `enictl flows` reads them from their files",
                 grouped(message.missed)
             );
@@ -32,9 +44,10 @@ pub(super) async fn follow(
             && filter.matches(&record)
         {
             printer.print(&record)?;
-            printer.flush()?;
+            is_printed = false;
         }
     }
+    printer.flush()?;
     Err(Failure::Daemon("the daemon ended the stream of flow records: is it stopping?".to_owned()))
 }
 
