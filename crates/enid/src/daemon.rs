@@ -218,6 +218,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         networks: Arc::clone(&networks),
         cgroup_directory: cgroup_directory.clone(),
         etc_directory: directories.etc(),
+        hand: Mutex::new(()),
     });
     let tasks = Arc::new(Tasks {
         store,

@@ -6,13 +6,13 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use enid_datapath::Datapath;
 use enid_model::{Task, TrafficClass, Vpc};
 
-use crate::EnidError;
 use crate::networks::NetworkState;
+use crate::{EnidError, lock};
 
 /// Where a command with a class runs.
 #[derive(Debug)]
@@ -30,11 +30,14 @@ pub(crate) struct Runs {
     pub(crate) cgroup_directory: PathBuf,
     /// A folder under the run directory.
     pub(crate) etc_directory: PathBuf,
+    /// Commands of one task may start at once: one at a time makes what they need.
+    pub(crate) hand: Mutex<()>,
 }
 
 impl Runs {
     /// Makes what a command of this class needs, if it is not there. It blocks.
     pub(crate) fn prepare(&self, task: &Task, class: TrafficClass) -> Result<RunPlace, EnidError> {
+        let _one_at_a_time = lock(&self.hand);
         let cgroup = self.cgroup_directory.join(task.eni.id.to_string()).join(class.as_str());
         create_directory(&cgroup)?;
         // Since kernel 5.5 a cgroup's id, which the programs see, is its folder's inode.
