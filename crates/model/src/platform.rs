@@ -45,13 +45,9 @@ impl PlatformVersion {
         const TASK: Option<Carrier> = Some(Carrier::TaskEni);
         const PLATFORM: Option<Carrier> = Some(Carrier::PlatformEni);
         let (in_1_3_0, in_1_4_0) = match class {
-            TrafficClass::Application => (TASK, TASK),
-            TrafficClass::ImagePull => (TASK, TASK),
-            TrafficClass::EcrLogin => (PLATFORM, TASK),
-            TrafficClass::Secrets => (PLATFORM, TASK),
-            TrafficClass::Logs => (TASK, TASK),
-            TrafficClass::Efs => (None, TASK),
-            TrafficClass::Exec => (None, TASK),
+            TrafficClass::Application | TrafficClass::ImagePull | TrafficClass::Logs => (TASK, TASK),
+            TrafficClass::EcrLogin | TrafficClass::Secrets => (PLATFORM, TASK),
+            TrafficClass::Efs | TrafficClass::Exec => (None, TASK),
         };
         match self {
             Self::V1_3_0 => in_1_3_0,
