@@ -48,7 +48,7 @@ fn each_class_takes_its_eni(version: PlatformVersion) {
     for (number, class) in (0_u16..).zip(TrafficClass::ALL) {
         let to = SocketAddr::new(OUTSIDE[usize::from(number % 2)].parse::<IpAddr>().unwrap(), 8000 + number);
         let script = format!("exec 3<>/dev/tcp/{}/{}; wc -c <&3", to.ip(), to.port());
-        let Some(carrier) = version.carrier(class) else {
+        let Some(eni) = version.carrier(class) else {
             let error = run(&host, class, &script).unwrap_err();
             assert!(
                 error.contains(&format!("has platform version {version}, which has no {class}")),
@@ -61,13 +61,13 @@ fn each_class_takes_its_eni(version: PlatformVersion) {
             scope.spawn(|| accept(&listener).0.write_all(&[7; ANSWER]).unwrap());
             assert_eq!(run(&host, class, &script), Ok(ANSWER.to_string()), "{class}");
         });
-        carried.push((class, to.port(), carrier));
+        carried.push((class, to.port(), eni));
     }
     flush(&host);
     assert_closed(&host);
     let (at_task, at_host) = (task_eni.captured(), platform_eni.captured());
     let records = records(&host);
-    for (class, port, carrier) in carried {
+    for (class, port, eni) in carried {
         // What leaves the VPC leaves the host by the platform ENI's link in the end, behind its address.
         assert!(packets(&at_host, port) > 0, "{class} at the platform ENI");
         let logged: Vec<_> = records
@@ -75,7 +75,7 @@ fn each_class_takes_its_eni(version: PlatformVersion) {
             .filter(|record| [record.srcport, record.dstport].contains(&Some(port)))
             .map(|record| record.traffic_class)
             .collect();
-        match carrier {
+        match eni {
             Carrier::TaskEni => {
                 assert!(packets(&at_task, port) > 0, "{class} at the task ENI");
                 assert_eq!(logged, [Some(class); 2], "{class} in the flow log");
