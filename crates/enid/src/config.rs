@@ -16,8 +16,10 @@ pub struct Config {
     pub account_id: Option<Name>,
     /// Of records' `region`; `local` where absent.
     pub region: Option<Name>,
-    /// The group that may use the socket besides root.
+    /// The group that may change things through the socket besides root.
     pub socket_group: Option<String>,
+    /// The group that may look through the socket, and change nothing.
+    pub reader_group: Option<String>,
     /// Flow logs.
     pub flow_log: FlowLogConfig,
     /// The spool.

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use crate::accounting::Accounting;
 use crate::addresses::{AddressPool, WantedAddresses};
 use crate::eni::{self, TaskNamespace};
+use crate::events::{EventKind, Events};
 use crate::flow_logs::FlowLogs;
 use crate::networks::NetworkState;
 use crate::router::Routers;
@@ -46,6 +47,7 @@ pub(crate) struct NewTask {
 /// The tasks of this host.
 #[derive(Debug)]
 pub(crate) struct Tasks {
+    pub(crate) events: Arc<Events>,
     pub(crate) store: Arc<RunStore>,
     pub(crate) datapath: Arc<Datapath>,
     pub(crate) routers: Arc<Routers>,
@@ -206,6 +208,7 @@ impl Tasks {
         let mut record = TaskRecord { task, state: TaskState::Creating, namespace: Some(id) };
         let made = self.store.put_task(&record).map_err(EnidError::from).and_then(|()| {
             self.accounting.register(&record.task, &subnet);
+            self.tell(EventKind::TaskCreated, &record, Vec::new());
             if !record.task.netns_adopted {
                 name(&namespace.namespace, &mut record)?;
             }
@@ -215,12 +218,18 @@ impl Tasks {
             Ok(self.store.put_task(&record)?)
         });
         if let Err(error) = made {
+            self.tell(EventKind::TaskFailed, &record, vec![error.to_string()]);
             self.dismantle(record);
             lock(&self.state).addresses.release(subnet.id, addresses);
             return Err(error);
         }
         lock(&self.state).tasks.insert(new.name.clone(), record.clone());
+        self.tell(EventKind::TaskReady, &record, Vec::new());
         Ok(record)
+    }
+
+    fn tell(&self, kind: EventKind, record: &TaskRecord, details: Vec<String>) {
+        self.events.task(kind, &record.task.name, record.task.eni.id, details);
     }
 
     /// Changes what records say of a task from now on. It blocks.
@@ -269,9 +278,10 @@ impl Tasks {
         // Without this on record a crash now would bring the task back: nothing is done before.
         self.store.put_task(&record)?;
         lock(&self.state).tasks.remove(name);
-        let Eni { subnet, addresses, .. } = record.task.eni;
+        let Eni { id, subnet, addresses, .. } = record.task.eni;
         let errors = self.dismantle(record);
         lock(&self.state).addresses.release(subnet, addresses);
+        self.events.task(EventKind::TaskDeleted, name, id, errors.iter().map(ToString::to_string).collect());
         match errors {
             errors if errors.is_empty() => Ok(true),
             errors => Err(EnidError::Incomplete { task: name.clone(), errors: join(&errors) }),
