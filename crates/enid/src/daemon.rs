@@ -23,6 +23,8 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
 use crate::accounting::Accounting;
+use crate::admission::Stages;
+use crate::ahead::{self, Bell};
 use crate::config::Config;
 use crate::doctor::{self, Doctor};
 use crate::flow_logs::FlowLogs;
@@ -32,6 +34,7 @@ use crate::router::Routers;
 use crate::run::{Runs, check_cgroup2, find_cgroup_directory};
 use crate::segmentation::Segmentation;
 use crate::service::{FlowApi, FlowLogApi, HostApi, NetworkApi, TaskApi};
+use crate::slots::Slots;
 use crate::sole::Sole;
 use crate::spares::Spares;
 use crate::tasks::{BusyNames, State, Tasks};
@@ -139,13 +142,17 @@ impl Daemon {
             tokio::spawn(close_intervals(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let deliveries = tokio::spawn(deliver(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
+        let ahead = tokio::spawn(ahead::run(Arc::clone(&self.tasks)));
         let stopping_began = Notify::new();
         let serving = Server::builder()
             .add_service(NetworkServiceServer::new(NetworkApi { tasks: Arc::clone(&self.tasks) }))
             .add_service(TaskServiceServer::new(TaskApi { tasks: Arc::clone(&self.tasks), runs: self.runs }))
             .add_service(FlowLogServiceServer::new(FlowLogApi { tasks: Arc::clone(&self.tasks) }))
             .add_service(FlowServiceServer::new(FlowApi { tasks: Arc::clone(&self.tasks) }))
-            .add_service(HostServiceServer::new(HostApi { doctor: self.doctor }))
+            .add_service(HostServiceServer::new(HostApi {
+                doctor: self.doctor,
+                tasks: Arc::clone(&self.tasks),
+            }))
             .serve_with_incoming_shutdown(UnixListenerStream::new(self.listener), async {
                 stop.await;
                 self.tasks.accounting.dismiss_followers();
@@ -165,6 +172,7 @@ impl Daemon {
         let _ = stopping.send(true);
         // What the reaper has not taken away yet is on record for the next daemon.
         reaper.abort();
+        ahead.abort();
         if let Err(error) = intervals.await {
             tracing::error!(%error, "the last interval was not closed");
         }
@@ -227,7 +235,10 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         networks,
         accounting,
         flow_logs,
-        spares: Spares::start(config.eni.spare_namespaces)?,
+        stages: Stages::new(&runtime),
+        spares: Spares::new(config.eni.spare_namespaces),
+        slots: Slots::new(config.eni.prepared_slots),
+        bell: Bell::new(),
         netns_directory: paths.netns.clone(),
         eni_capacity: config.eni.capacity,
         default_mtu: config.eni.mtu,
@@ -243,6 +254,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         busy: BusyNames::default(),
         reaper,
     });
+    tasks.sweep(&runtime)?;
     tasks.routers.mend(&tasks.networks.current());
     let records = tasks.list();
     let enis = records.iter().map(|record| &record.task.eni);

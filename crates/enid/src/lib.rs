@@ -5,6 +5,8 @@
 
 mod accounting;
 mod addresses;
+mod admission;
+mod ahead;
 mod config;
 mod daemon;
 mod delivery;
@@ -24,6 +26,7 @@ mod run;
 mod segmentation;
 mod service;
 mod services;
+mod slots;
 mod sole;
 mod spares;
 mod tasks;

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use enid_api::v1::{self, DoctorRequest, DoctorResponse};
+use enid_api::v1::{self, DoctorRequest, DoctorResponse, SetupTimesRequest, SetupTimesResponse};
 use tonic::{Request, Response, Status};
 
-use super::blocking;
+use super::{blocking, setup_times};
 use crate::doctor::{self, Doctor};
 use crate::kernel;
+use crate::tasks::Tasks;
 
 /// The host, at the door.
 #[derive(Debug)]
 pub(crate) struct HostApi {
     pub(crate) doctor: Arc<Doctor>,
+    pub(crate) tasks: Arc<Tasks>,
 }
 
 #[tonic::async_trait]
@@ -32,5 +34,12 @@ impl v1::host_service_server::HostService for HostApi {
             })
         })
         .await
+    }
+
+    async fn setup_times(
+        &self,
+        _: Request<SetupTimesRequest>,
+    ) -> Result<Response<SetupTimesResponse>, Status> {
+        Ok(Response::new(setup_times::message(&self.tasks)))
     }
 }

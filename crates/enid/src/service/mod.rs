@@ -1,5 +1,6 @@
 //! The gRPC services: requests parsed at the edge, work done elsewhere, answers put into messages.
 
+mod admitted;
 mod ecs;
 mod explain;
 mod flow;
@@ -7,6 +8,7 @@ mod flow_log;
 mod host;
 mod message;
 mod network;
+mod setup_times;
 mod task;
 
 pub(crate) use flow::FlowApi;

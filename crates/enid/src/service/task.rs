@@ -16,6 +16,7 @@ use enid_store::TaskRecord;
 use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
 
+use super::admitted::admitted;
 use super::{blocking, ecs, explain, message};
 use crate::EnidError;
 use crate::addresses::WantedAddresses;
@@ -32,10 +33,11 @@ pub(crate) struct TaskApi {
 #[tonic::async_trait]
 impl v1::task_service_server::TaskService for TaskApi {
     async fn create(&self, request: Request<CreateTaskRequest>) -> Result<Response<v1::Task>, Status> {
-        let new = parse(request.into_inner())?;
+        let (metadata, _, request) = request.into_parts();
+        let new = parse(request)?;
         let tasks = Arc::clone(&self.tasks);
-        blocking(move || {
-            let record = tasks.create(&new)?;
+        admitted(&self.tasks.stages.create, &metadata, move || {
+            let record = tasks.create(&new, &mut |_| {})?;
             answer(&tasks, &record)
         })
         .await
@@ -61,9 +63,11 @@ impl v1::task_service_server::TaskService for TaskApi {
         &self,
         request: Request<DeleteTaskRequest>,
     ) -> Result<Response<DeleteTaskResponse>, Status> {
-        let name: TaskName = request.into_inner().name.parse().map_err(EnidError::from)?;
+        let (metadata, _, request) = request.into_parts();
+        let name: TaskName = request.name.parse().map_err(EnidError::from)?;
         let tasks = Arc::clone(&self.tasks);
-        blocking(move || Ok(DeleteTaskResponse { existed: tasks.delete(&name)? })).await
+        let work = move || Ok(DeleteTaskResponse { existed: tasks.delete(&name)? });
+        admitted(&self.tasks.stages.delete, &metadata, work).await
     }
 
     async fn update(&self, request: Request<UpdateTaskRequest>) -> Result<Response<v1::Task>, Status> {
