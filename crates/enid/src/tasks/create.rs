@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use enid_model::{
     EcsTask, Eni, EniAddresses, EniId, EniNumber, IdleTimeouts, MacAddress, Mtu, PlatformVersion,
-    SecurityGroupId, Subnet, Tags, Task, TaskName, Vpc,
+    SecurityGroupId, Subnet, Tags, Task, TaskName, Vpc, WantedPlatformVersion,
 };
 use enid_netns::{Namespace, NetnsError};
 use enid_store::{TaskRecord, TaskState};
@@ -27,7 +27,7 @@ pub(crate) struct NewTask {
     pub(crate) security_groups: Vec<String>,
     pub(crate) addresses: WantedAddresses,
     pub(crate) mtu: Option<Mtu>,
-    pub(crate) platform_version: PlatformVersion,
+    pub(crate) platform_version: WantedPlatformVersion,
     pub(crate) netns: Option<PathBuf>,
     pub(crate) idle_timeouts: IdleTimeouts,
     pub(crate) ecs: EcsTask,
@@ -40,6 +40,14 @@ struct Plan {
     subnet: Subnet,
     groups: Vec<SecurityGroupId>,
     mtu: Mtu,
+}
+
+/// A task that is to be made.
+struct Order<'a> {
+    new: &'a NewTask,
+    plan: Plan,
+    platform_version: PlatformVersion,
+    addresses: EniAddresses,
 }
 
 /// Where a task is made.
@@ -75,15 +83,18 @@ impl Tasks {
         if let Some(existing) = self.existing(new, &plan)? {
             return Ok(existing);
         }
+        let platform_version = self.platform_versions.resolve(new.platform_version)?;
         self.bell.ring();
+        let subnet = plan.subnet.id;
         let addresses = lock(&self.state).addresses.take(&plan.subnet, new.addresses)?;
-        let mut made = match self.ready_place(new, &plan) {
-            Some(place) => self.make(new, &plan, place, addresses, observe),
-            None => self.make_anew(new, &plan, addresses, observe),
+        let order = Order { new, plan, platform_version, addresses };
+        let mut made = match self.ready_place(&order) {
+            Some(place) => self.make(&order, place, observe),
+            None => self.make_anew(&order, observe),
         };
         if made.as_ref().is_err_and(is_gone) {
             // Somebody took away what was ready.
-            made = self.make_anew(new, &plan, addresses, observe);
+            made = self.make_anew(&order, observe);
         }
         self.bell.ring();
         match &made {
@@ -91,7 +102,7 @@ impl Tasks {
                 lock(&self.state).tasks.insert(new.name.clone(), record.clone());
                 observe(record);
             }
-            Err(_) => lock(&self.state).addresses.release(plan.subnet.id, addresses),
+            Err(_) => lock(&self.state).addresses.release(subnet, addresses),
         }
         made
     }
@@ -113,33 +124,30 @@ impl Tasks {
     }
 
     /// A slot, if one is ready that is what the task is to be in.
-    fn ready_place(&self, new: &NewTask, plan: &Plan) -> Option<Place> {
+    fn ready_place(&self, Order { new, plan, .. }: &Order<'_>) -> Option<Place> {
         if new.netns.is_some() || plan.mtu != self.default_mtu {
             return None;
         }
         let router = self.routers.get(plan.vpc.id)?;
         let gso = self.segmentation.of(&plan.vpc);
-        self.slots
-            .take(plan.vpc.id, |slot| slot.gso == gso && Arc::ptr_eq(&slot.router, &router))
-            .map(Place::from)
+        let fits = |slot: &Slot| slot.gso == gso && Arc::ptr_eq(&slot.router, &router);
+        self.slots.take(plan.vpc.id, fits).map(Place::from)
     }
 
     fn make_anew(
         &self,
-        new: &NewTask,
-        plan: &Plan,
-        addresses: EniAddresses,
+        order: &Order<'_>,
         observe: &mut dyn FnMut(&TaskRecord),
     ) -> Result<TaskRecord, EnidError> {
-        let namespace = match &new.netns {
+        let namespace = match &order.new.netns {
             Some(path) => TaskNamespace::adopt(self.adoptable(path)?)?,
             None => self.namespace()?,
         };
-        let router = self.routers.get_or_create(&plan.vpc)?;
+        let router = self.routers.get_or_create(&order.plan.vpc)?;
         let number = self.next_number()?;
-        let link = Link::New(self.segmentation.of(&plan.vpc));
+        let link = Link::New(self.segmentation.of(&order.plan.vpc));
         let place = Place { number, mac: MacAddress::random(), namespace, router, link };
-        self.make(new, plan, place, addresses, observe)
+        self.make(order, place, observe)
     }
 
     /// A namespace that is ready, or else a new one.
@@ -164,28 +172,20 @@ impl Tasks {
     /// Makes a task; if that fails, takes away what was made.
     fn make(
         &self,
-        new: &NewTask,
-        plan: &Plan,
+        order: &Order<'_>,
         mut place: Place,
-        addresses: EniAddresses,
         observe: &mut dyn FnMut(&TaskRecord),
     ) -> Result<TaskRecord, EnidError> {
-        let mut record = record(new, plan, &place, addresses, &self.netns_directory);
+        let subnet = &order.plan.subnet;
+        let mut record = record(order, &place, &self.netns_directory);
         let made = self.put(&record).and_then(|()| {
-            self.accounting.register(&record.task, &plan.subnet);
+            self.accounting.register(&record.task, subnet);
             if !record.task.netns_adopted {
                 name(&place.namespace.namespace, &mut record)?;
             }
             let turn = self.stages.link.enter_blocking();
-            eni::create(
-                &record.task.eni,
-                place.link,
-                &plan.subnet,
-                &place.router,
-                &self.datapath,
-                self.flow_limit,
-                &mut place.namespace,
-            )?;
+            let Place { namespace, router, link, .. } = &mut place;
+            eni::create(&record.task.eni, *link, subnet, router, &self.datapath, self.flow_limit, namespace)?;
             drop(turn);
             observe(&record);
             record.state = TaskState::Ready;
@@ -219,27 +219,22 @@ impl Tasks {
     }
 }
 
-fn record(
-    new: &NewTask,
-    plan: &Plan,
-    place: &Place,
-    addresses: EniAddresses,
-    netns_directory: &Path,
-) -> TaskRecord {
+fn record(order: &Order<'_>, place: &Place, netns_directory: &Path) -> TaskRecord {
+    let Order { new, plan, platform_version, addresses } = order;
     let eni = Eni {
         id: EniId::random(),
         number: place.number,
         vpc: plan.vpc.id,
         subnet: plan.subnet.id,
         mac: place.mac,
-        addresses,
+        addresses: *addresses,
         mtu: plan.mtu,
         security_groups: plan.groups.clone(),
         idle_timeouts: new.idle_timeouts,
     };
     let task = Task {
         name: new.name.clone(),
-        platform_version: new.platform_version,
+        platform_version: *platform_version,
         netns: new.netns.clone().unwrap_or_else(|| netns_directory.join(new.name.as_str())),
         netns_adopted: new.netns.is_some(),
         eni,

@@ -65,7 +65,7 @@ pub(super) fn difference(
             "idle timeouts {tcp_established} s (TCP), {udp} s (UDP), {udp_stream} s (UDP stream)"
         ));
     }
-    if task.platform_version != new.platform_version {
+    if !new.platform_version.agrees_with(task.platform_version) {
         return Some(format!("platform version {}", task.platform_version));
     }
     if let Some(what) = workload_difference(task, &new.ecs, &new.tags) {

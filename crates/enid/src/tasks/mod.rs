@@ -12,7 +12,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use enid_datapath::Datapath;
-use enid_model::{Eni, EniNumber, ModelError, Mtu, NamespaceId, Subnet, Task, TaskName, VpcId};
+use enid_model::{
+    Eni, EniNumber, ModelError, Mtu, NamespaceId, PlatformVersions, Subnet, Task, TaskName, VpcId,
+};
 use enid_netns::{Namespace, NetnsError, remove_name_of};
 use enid_store::{RunStore, TaskRecord, TaskState};
 use tokio::sync::mpsc;
@@ -47,6 +49,7 @@ pub(crate) struct Tasks {
     pub(crate) slots: Slots,
     pub(crate) bell: Bell,
     pub(crate) netns_directory: PathBuf,
+    pub(crate) platform_versions: PlatformVersions,
     pub(crate) eni_capacity: u32,
     pub(crate) default_mtu: Mtu,
     /// The most flow entries of an ENI.
