@@ -108,6 +108,8 @@ pub struct EniConfig {
     pub gso_max_size: Option<GsoMaxSize>,
     /// How many network namespaces are kept ready for tasks to come.
     pub spare_namespaces: usize,
+    /// How many slots, namespaces with their link and the programs on it, are kept ready for each VPC in use.
+    pub prepared_slots: usize,
 }
 
 /// The services that records name by their addresses.
@@ -150,7 +152,7 @@ impl Default for FlowTableConfig {
 
 impl Default for EniConfig {
     fn default() -> Self {
-        Self { capacity: 4096, mtu: Mtu::JUMBO, gso_max_size: None, spare_namespaces: 32 }
+        Self { capacity: 4096, mtu: Mtu::JUMBO, gso_max_size: None, spare_namespaces: 32, prepared_slots: 0 }
     }
 }
 

@@ -12,7 +12,6 @@ use enid_api::v1::host_service_server::HostServiceServer;
 use enid_api::v1::network_service_server::NetworkServiceServer;
 use enid_api::v1::task_service_server::TaskServiceServer;
 use enid_datapath::{Datapath, DatapathConfig};
-use enid_model::PlatformVersions;
 use enid_netns::Namespace;
 use enid_store::{NetworkStore, RunStore, TaskRecord};
 use tokio::net::UnixListener;
@@ -23,6 +22,8 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
 use crate::accounting::Accounting;
+use crate::admission::Stages;
+use crate::ahead::{self, Bell};
 use crate::config::Config;
 use crate::door::{Access, Guard, Visitor};
 use crate::doctor::{self, Doctor};
@@ -35,6 +36,7 @@ use crate::router::Routers;
 use crate::run::{Runs, check_cgroup2, find_cgroup_directory};
 use crate::segmentation::Segmentation;
 use crate::service::{EventApi, FlowApi, FlowLogApi, HostApi, NetworkApi, TaskApi};
+use crate::slots::Slots;
 use crate::sole::Sole;
 use crate::spares::Spares;
 use crate::tasks::{BusyNames, State, Tasks};
@@ -97,7 +99,6 @@ pub enum StartError {
 pub struct Daemon {
     listener: UnixListener,
     access: Access,
-    platform_versions: PlatformVersions,
     tasks: Arc<Tasks>,
     runs: Arc<Runs>,
     doctor: Arc<Doctor>,
@@ -124,14 +125,13 @@ impl Daemon {
         let sole = Sole::claim(&config.paths.bpf)?;
         let socket = directories.socket();
         let access = Access::new(config.socket_group.as_deref(), config.reader_group.as_deref())?;
-        let platform_versions = config.platform_versions.clone();
         let (config, directories) = (config.clone(), directories.clone());
         let runtime = Handle::current();
         let taken_up = tokio::task::spawn_blocking(move || take_up(&config, &directories, runtime)).await;
         let (tasks, runs, doctor, deleted) = taken_up.map_err(|_| EnidError::Stopping)??;
         // Last: whoever finds the socket finds a daemon that answers.
         let listener = access.listen(&socket)?;
-        Ok(Self { listener, access, platform_versions, tasks, runs, doctor, deleted, _sole: sole })
+        Ok(Self { listener, access, tasks, runs, doctor, deleted, _sole: sole })
     }
 
     /// Serves until `stop` is done, then closes the interval so that what was counted is written. Tasks and their
@@ -145,6 +145,7 @@ impl Daemon {
             tokio::spawn(close_intervals(Arc::clone(&self.tasks), stopping.subscribe()));
         let deliveries = tokio::spawn(deliver(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
+        let ahead = tokio::spawn(ahead::run(Arc::clone(&self.tasks)));
         let stopping_began = Notify::new();
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<TaskServiceServer<TaskApi>>().await;
@@ -154,7 +155,7 @@ impl Daemon {
             .build_v1();
         let reflection = reflection.inspect_err(|error| tracing::error!(%error, "there is no reflection")).ok();
         let tasks = &self.tasks;
-        let host = HostApi { doctor: self.doctor, platform_versions: self.platform_versions };
+        let host = HostApi { doctor: self.doctor, tasks: Arc::clone(tasks) };
         let visitors = UnixListenerStream::new(self.listener).map(|stream| Visitor::new(stream?));
         let serving = Server::builder()
             .layer(Guard::new(self.access))
@@ -187,6 +188,7 @@ impl Daemon {
         let _ = stopping.send(true);
         // What the reaper has not taken away yet is on record for the next daemon.
         reaper.abort();
+        ahead.abort();
         if let Err(error) = intervals.await {
             tracing::error!(%error, "the last interval was not closed");
         }
@@ -252,7 +254,10 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         networks,
         accounting,
         flow_logs,
-        spares: Spares::start(config.eni.spare_namespaces)?,
+        stages: Stages::new(&runtime),
+        spares: Spares::new(config.eni.spare_namespaces),
+        slots: Slots::new(config.eni.prepared_slots),
+        bell: Bell::new(),
         netns_directory: paths.netns.clone(),
         platform_versions: config.platform_versions.clone(),
         eni_capacity: config.eni.capacity,
@@ -269,6 +274,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         busy: BusyNames::default(),
         reaper,
     });
+    tasks.sweep(&runtime)?;
     tasks.routers.mend(&tasks.networks.current());
     let records = tasks.list();
     let enis = records.iter().map(|record| &record.task.eni);

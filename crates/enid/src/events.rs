@@ -59,7 +59,8 @@ pub(crate) struct Event {
     /// From 1, in the order in which they happened.
     pub(crate) sequence: u64,
     pub(crate) unix_milliseconds: u64,
-    pub(crate) task: Option<(TaskName, EniId)>,
+    pub(crate) task: Option<TaskName>,
+    pub(crate) eni: Option<EniId>,
     pub(crate) details: Vec<String>,
 }
 
@@ -84,20 +85,20 @@ impl Default for Events {
 
 impl Events {
     /// Something happened to a task.
-    pub(crate) fn task(&self, kind: EventKind, name: &TaskName, eni: EniId, details: Vec<String>) {
-        self.send(kind, Some((name.clone(), eni)), details);
+    pub(crate) fn task(&self, kind: EventKind, name: &TaskName, eni: Option<EniId>, details: Vec<String>) {
+        self.send(kind, Some(name.clone()), eni, details);
     }
 
     /// Something happened to the host.
     pub(crate) fn host(&self, kind: EventKind, details: Vec<String>) {
-        self.send(kind, None, details);
+        self.send(kind, None, None, details);
     }
 
-    fn send(&self, kind: EventKind, task: Option<(TaskName, EniId)>, details: Vec<String>) {
+    fn send(&self, kind: EventKind, task: Option<TaskName>, eni: Option<EniId>, details: Vec<String>) {
         // Sent under the lock, so that they come in the order of their numbers.
         let mut state = lock(&self.state);
         state.last += 1;
-        let event = Event { kind, sequence: state.last, unix_milliseconds: now(), task, details };
+        let event = Event { kind, sequence: state.last, unix_milliseconds: now(), task, eni, details };
         if let Some(sender) = &state.sender {
             // Often nobody watches.
             let _ = sender.send(event);
@@ -136,11 +137,11 @@ mod tests {
         events.host(EventKind::PolicyChanged, Vec::new());
         let (mut receiver, last) = events.watch();
         assert_eq!(last, 1);
-        let (task, eni) = ("web".parse().unwrap(), EniId::random());
-        events.task(EventKind::TaskReady, &task, eni, vec!["why".to_owned()]);
+        let (task, eni): (TaskName, _) = ("web".parse().unwrap(), EniId::random());
+        events.task(EventKind::TaskReady, &task, Some(eni), vec!["why".to_owned()]);
         let event = receiver.try_recv().unwrap();
         assert_eq!((event.kind, event.sequence), (EventKind::TaskReady, 2));
-        assert_eq!((event.task, event.details), (Some((task, eni)), vec!["why".to_owned()]));
+        assert_eq!((event.task, event.eni, event.details), (Some(task), Some(eni), vec!["why".to_owned()]));
         events.dismiss();
         assert_eq!(receiver.try_recv().unwrap_err(), broadcast::error::TryRecvError::Closed);
         assert_eq!(events.watch().0.try_recv().unwrap_err(), broadcast::error::TryRecvError::Closed);

@@ -5,6 +5,8 @@
 
 mod accounting;
 mod addresses;
+mod admission;
+mod ahead;
 mod config;
 mod daemon;
 mod delivery;
@@ -27,6 +29,7 @@ mod run;
 mod segmentation;
 mod service;
 mod services;
+mod slots;
 mod sole;
 mod spares;
 mod tasks;

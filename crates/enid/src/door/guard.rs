@@ -15,7 +15,7 @@ use super::{Access, Peer, Rights};
 
 /// The methods that change nothing, beside those of health and reflection. Whatever is not here takes the right to
 /// change: a method that is forgotten is refused to readers, not open to them.
-const READING: [&str; 17] = [
+const READING: [&str; 18] = [
     "/enid.v1.NetworkService/List",
     "/enid.v1.TaskService/Get",
     "/enid.v1.TaskService/List",
@@ -31,6 +31,7 @@ const READING: [&str; 17] = [
     "/enid.v1.HostService/Doctor",
     "/enid.v1.HostService/Version",
     "/enid.v1.HostService/ListPlatformVersions",
+    "/enid.v1.HostService/SetupTimes",
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
 ];

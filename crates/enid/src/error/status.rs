@@ -75,7 +75,7 @@ type Kind = (&'static str, Option<(&'static str, String)>);
 
 impl EnidError {
     fn kind(&self) -> Kind {
-        let on = |kind, name: &dyn ToString| Some((kind, name.to_string()));
+        let on = |kind: &'static str, name: &dyn ToString| Some((kind, name.to_string()));
         match self {
             Self::Value(_) => ("VALUE_MALFORMED", None),
             Self::NetworkFile(_) => ("NETWORK_FILE_INVALID", None),

@@ -63,17 +63,16 @@ impl Wanted {
     }
 
     fn holds(&self, event: &Event) -> bool {
-        let of_task = |wanted| event.task.as_ref().is_some_and(|(name, _)| name == wanted);
+        let of_task = |wanted| event.task.as_ref() == Some(wanted);
         (self.kinds.is_empty() || self.kinds.contains(&event.kind)) && self.task.as_ref().is_none_or(of_task)
     }
 }
 
 fn message(event: Event) -> v1::Event {
-    let (task, eni) = event.task.unzip();
     v1::Event {
         unix_milliseconds: event.unix_milliseconds,
-        task: task.map(|task| task.to_string()),
-        eni_id: eni.map(|eni| eni.to_string()),
+        task: event.task.map(|task| task.to_string()),
+        eni_id: event.eni.map(|eni| eni.to_string()),
         ..bare(event.kind.as_str(), event.sequence, event.details)
     }
 }

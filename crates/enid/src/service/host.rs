@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use enid_api::v1::{
     self, DoctorRequest, DoctorResponse, ListPlatformVersionsRequest, ListPlatformVersionsResponse,
-    VersionRequest, VersionResponse,
+    SetupTimesRequest, SetupTimesResponse, VersionRequest, VersionResponse,
 };
-use enid_model::{Carrier, PlatformVersion, PlatformVersions, TrafficClass};
+use enid_model::{Carrier, PlatformVersion, TrafficClass};
 use tonic::{Request, Response, Status};
 
-use super::blocking;
+use super::{blocking, setup_times};
 use crate::doctor::{self, Doctor};
 use crate::kernel;
+use crate::tasks::Tasks;
 
 /// The host, at the door.
 #[derive(Debug)]
 pub(crate) struct HostApi {
     pub(crate) doctor: Arc<Doctor>,
-    pub(crate) platform_versions: PlatformVersions,
+    pub(crate) tasks: Arc<Tasks>,
 }
 
 #[tonic::async_trait]
@@ -51,9 +52,10 @@ impl v1::host_service_server::HostService for HostApi {
         &self,
         _: Request<ListPlatformVersionsRequest>,
     ) -> Result<Response<ListPlatformVersionsResponse>, Status> {
-        let latest = self.platform_versions.latest();
+        let versions = &self.tasks.platform_versions;
+        let latest = versions.latest();
         let message = |version: PlatformVersion| {
-            let state = self.platform_versions.state(version);
+            let state = versions.state(version);
             let carried_by = |carrier| {
                 let classes = TrafficClass::ALL.into_iter();
                 let classes = classes.filter(|class| version.carrier(*class) == Some(carrier));
@@ -70,5 +72,12 @@ impl v1::host_service_server::HostService for HostApi {
         };
         let platform_versions = PlatformVersion::ALL.into_iter().rev().map(message).collect();
         Ok(Response::new(ListPlatformVersionsResponse { platform_versions }))
+    }
+
+    async fn setup_times(
+        &self,
+        _: Request<SetupTimesRequest>,
+    ) -> Result<Response<SetupTimesResponse>, Status> {
+        Ok(Response::new(setup_times::message(&self.tasks)))
     }
 }

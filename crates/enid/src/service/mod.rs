@@ -1,5 +1,6 @@
 //! The gRPC services: requests parsed at the edge, work done elsewhere, answers put into messages.
 
+mod admitted;
 mod ecs;
 mod event;
 mod explain;
@@ -9,6 +10,7 @@ mod host;
 mod message;
 mod network;
 mod query;
+mod setup_times;
 mod task;
 
 pub(crate) use event::EventApi;
