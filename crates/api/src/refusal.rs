@@ -44,7 +44,8 @@ impl Refusal {
     /// A status with these details.
     pub fn into_status(self, code: Code, message: String) -> Status {
         let todo = self.todo.clone();
-        let metadata: HashMap<String, String> = todo.map(|todo| (TODO.to_owned(), todo)).into_iter().collect();
+        let metadata: HashMap<String, String> =
+            todo.map(|todo| (TODO.to_owned(), todo)).into_iter().collect();
         let mut details = ErrorDetails::new();
         details.set_error_info(self.reason, DOMAIN, metadata);
         if let Some((kind, name)) = self.object {

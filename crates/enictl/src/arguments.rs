@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, audit, completions, counters, doctor, explain, flow_logs, flows, flush, networks, run, tasks,
-    version,
+    apply, audit, completions, counters, doctor, events, explain, flow_logs, flows, flush, networks,
+    platform_versions, run, tasks, version,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -70,7 +70,11 @@ enum Command {
         after_help = "Example:\n  enictl flow-log create all --vpc shop --destination /var/log/flows"
     )]
     FlowLog(flow_logs::FlowLogCommand),
+    /// Platform versions: which may be had, and which ENI carries what
+    #[command(subcommand, after_help = "Example:\n  enictl platform-version list")]
+    PlatformVersion(platform_versions::PlatformVersionCommand),
     Run(run::Run),
+    Events(events::Events),
     Explain(explain::Explain),
     Flows(flows::Flows),
     Counters(counters::Counters),
@@ -97,7 +101,9 @@ impl Arguments {
             Command::PrefixList(command) => command.execute(&session),
             Command::Task(command) => command.execute(&session),
             Command::FlowLog(command) => command.execute(&session),
+            Command::PlatformVersion(command) => command.execute(&session),
             Command::Run(command) => command.execute(&session),
+            Command::Events(command) => command.execute(&session),
             Command::Explain(command) => command.execute(&session),
             Command::Flows(command) => command.execute(&session),
             Command::Counters(command) => command.execute(&session),

@@ -25,8 +25,8 @@ use crate::accounting::Accounting;
 use crate::admission::Stages;
 use crate::ahead::{self, Bell};
 use crate::config::Config;
-use crate::door::{Access, Guard, Visitor};
 use crate::doctor::{self, Doctor};
+use crate::door::{Access, Guard, Visitor};
 use crate::events::Events;
 use crate::filling::Filling;
 use crate::flow_logs::FlowLogs;
@@ -35,7 +35,7 @@ use crate::networks::NetworkState;
 use crate::router::Routers;
 use crate::run::{Runs, check_cgroup2, find_cgroup_directory};
 use crate::segmentation::Segmentation;
-use crate::service::{EventApi, FlowApi, FlowLogApi, HostApi, NetworkApi, TaskApi};
+use crate::service::{EventApi, FlowApi, FlowLogApi, HostApi, NetworkApi, TaskApi, reflection};
 use crate::slots::Slots;
 use crate::sole::Sole;
 use crate::spares::Spares;
@@ -141,19 +141,13 @@ impl Daemon {
     /// The socket can't be served.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), tonic::transport::Error> {
         let (stopping, _) = watch::channel(false);
-        let intervals =
-            tokio::spawn(close_intervals(Arc::clone(&self.tasks), stopping.subscribe()));
+        let intervals = tokio::spawn(close_intervals(Arc::clone(&self.tasks), stopping.subscribe()));
         let deliveries = tokio::spawn(deliver(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
         let ahead = tokio::spawn(ahead::run(Arc::clone(&self.tasks)));
         let stopping_began = Notify::new();
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<TaskServiceServer<TaskApi>>().await;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(enid_api::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1();
-        let reflection = reflection.inspect_err(|error| tracing::error!(%error, "there is no reflection")).ok();
         let tasks = &self.tasks;
         let host = HostApi { doctor: self.doctor, tasks: Arc::clone(tasks) };
         let visitors = UnixListenerStream::new(self.listener).map(|stream| Visitor::new(stream?));
@@ -166,7 +160,8 @@ impl Daemon {
             .add_service(EventServiceServer::new(EventApi { events: Arc::clone(&tasks.events) }))
             .add_service(HostServiceServer::new(host))
             .add_service(health_service)
-            .add_optional_service(reflection)
+            .add_optional_service(reflection::v1())
+            .add_optional_service(reflection::v1alpha())
             .serve_with_incoming_shutdown(visitors, async {
                 stop.await;
                 health.set_not_serving::<TaskServiceServer<TaskApi>>().await;
@@ -225,7 +220,11 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
     })?);
     let events = Arc::new(Events::default());
     let network_store = Arc::new(NetworkStore::open(&directories.network_store())?);
-    let networks = Arc::new(NetworkState::restore(Arc::clone(&network_store), Arc::clone(&datapath), Arc::clone(&events))?);
+    let networks = Arc::new(NetworkState::restore(
+        Arc::clone(&network_store),
+        Arc::clone(&datapath),
+        Arc::clone(&events),
+    )?);
     let flow_logs = Arc::new(FlowLogs::open(network_store)?);
     let accounting = Arc::new(Accounting::open(
         config,
@@ -248,6 +247,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
     });
     let tasks = Arc::new(Tasks {
         events,
+        filling: Filling::default(),
         store,
         datapath,
         routers,
@@ -303,7 +303,6 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
 /// in parts.
 async fn close_intervals(tasks: Arc<Tasks>, mut stopped: watch::Receiver<bool>) {
     let accounting = Arc::clone(&tasks.accounting);
-    let filling = Arc::new(Filling::default());
     let mut interval = accounting.interval();
     let mut took = Duration::ZERO;
     loop {
@@ -315,18 +314,10 @@ async fn close_intervals(tasks: Arc<Tasks>, mut stopped: watch::Receiver<bool>) 
             () = accounting.follower_came() => continue,
             _ = stopped.wait_for(|stopping| *stopping) => true,
         };
-        let closing = Arc::clone(&accounting);
+        let closing = Arc::clone(&tasks);
         let is_part = until_look.is_some() && !stopping;
         let began = Instant::now();
-        let (events, filling) = (Arc::clone(&tasks.events), Arc::clone(&filling));
-        let close = move || {
-            if is_part {
-                return closing.close_part();
-            }
-            let closed = closing.close_interval();
-            filling.look(&closing, &events);
-            closed
-        };
+        let close = move || if is_part { closing.accounting.close_part() } else { closing.close_interval() };
         match tokio::task::spawn_blocking(close).await {
             Ok(Ok(records)) => tracing::debug!(records, is_part, "closed an interval"),
             Ok(Err(error)) => {

@@ -202,11 +202,16 @@ impl Host {
         running.stop(DEADLINE).unwrap_or_else(|error| panic!("the daemon did not stop: {error}"));
     }
 
-    /// Adds to the configuration of daemons that start from now on. A table that it has already can't be added to.
+    /// Adds tables to the configuration of daemons that start from now on. One that it has already can't be added to.
     pub fn configure(&self, tables: &str) {
-        let mut text = fs::read_to_string(&self.config).expect("read the configuration");
-        text.push_str(tables);
-        fs::write(&self.config, text).expect("write the configuration");
+        let text = fs::read_to_string(&self.config).expect("read the configuration");
+        fs::write(&self.config, text + tables).expect("write the configuration");
+    }
+
+    /// Adds values to the configuration that are in no table.
+    pub fn configure_first(&self, values: &str) {
+        let text = fs::read_to_string(&self.config).expect("read the configuration");
+        fs::write(&self.config, values.to_owned() + &text).expect("write the configuration");
     }
 
     /// Stops the daemon and starts it again.

@@ -11,6 +11,7 @@
 
 mod accounting;
 mod adopted;
+mod api;
 mod audit_range;
 mod bad_input;
 mod classes;

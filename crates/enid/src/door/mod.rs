@@ -112,9 +112,8 @@ mod tests {
     fn root_and_two_groups_have_their_rights() {
         let group = |name: &str, id| Some(Group { name: name.to_owned(), id });
         let access = Access { changers: group("enid", 900), readers: group("watch", 901) };
-        let rights = |user, group, groups: &[u32]| {
-            access.rights(&Peer { user, group, groups: groups.into() })
-        };
+        let rights =
+            |user, group, groups: &[u32]| access.rights(&Peer { user, group, groups: groups.into() });
         assert_eq!(rights(0, 0, &[]), Rights::Change);
         assert_eq!(rights(1000, 900, &[]), Rights::Change);
         assert_eq!(rights(1000, 1000, &[901, 900]), Rights::Change);

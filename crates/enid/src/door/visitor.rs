@@ -57,7 +57,9 @@ fn groups_of(stream: &UnixStream) -> io::Result<Vec<u32>> {
                 return Ok(groups);
             }
             // It says how much it needs: at most 65,536 groups (NGROUPS_MAX).
-            _ if error.raw_os_error() == Some(libc::ERANGE) && needed > groups.len() => groups.resize(needed, 0),
+            _ if error.raw_os_error() == Some(libc::ERANGE) && needed > groups.len() => {
+                groups.resize(needed, 0);
+            }
             _ => return Err(error),
         }
     }
@@ -85,7 +87,11 @@ impl Connected for Visitor {
 }
 
 impl AsyncRead for Visitor {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
@@ -126,7 +132,8 @@ mod tests {
         let peer = Peer::of(&near).unwrap();
         assert_eq!(peer.user, rustix::process::geteuid().as_raw());
         assert_eq!(peer.group, rustix::process::getegid().as_raw());
-        let own: Vec<u32> = rustix::process::getgroups().unwrap().iter().map(|group| group.as_raw()).collect();
+        let own: Vec<u32> =
+            rustix::process::getgroups().unwrap().iter().map(|group| group.as_raw()).collect();
         assert_eq!(*peer.groups, *own);
     }
 }

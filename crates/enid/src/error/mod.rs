@@ -165,7 +165,9 @@ pub enum EnidError {
         what: String,
     },
     /// As many queries are answered as may be at once.
-    #[error("{most} queries of flow records are being answered, which is all there may be at once; try again when one has ended")]
+    #[error(
+        "{most} queries of flow records are being answered, which is all there may be at once; try again when one has ended"
+    )]
     TooManyQueries {
         /// The most.
         most: usize,

@@ -77,12 +77,14 @@ impl EnidError {
     fn kind(&self) -> Kind {
         let on = |kind: &'static str, name: &dyn ToString| Some((kind, name.to_string()));
         match self {
-            Self::Value(_) => ("VALUE_MALFORMED", None),
+            Self::Value(_) | Self::NotAnAddress { .. } => ("VALUE_MALFORMED", None),
             Self::NetworkFile(_) => ("NETWORK_FILE_INVALID", None),
             Self::Apply(_) => ("CHANGE_REFUSED", None),
             Self::Lookup(LookupError::Unknown { kind, wanted, .. }) => ("OBJECT_NOT_FOUND", on(kind, wanted)),
             Self::Lookup(LookupError::Ambiguous { kind, wanted, .. }) => ("NAME_AMBIGUOUS", on(kind, wanted)),
-            Self::Lookup(LookupError::OtherVpc { kind, wanted, .. }) => ("OBJECT_OF_OTHER_VPC", on(kind, wanted)),
+            Self::Lookup(LookupError::OtherVpc { kind, wanted, .. }) => {
+                ("OBJECT_OF_OTHER_VPC", on(kind, wanted))
+            }
             Self::Remove(_) => ("OBJECT_IN_USE", None),
             Self::HasFlowLog { flow_log, .. } => ("OBJECT_HAS_FLOW_LOG", on("flow log", flow_log)),
             Self::NoFlowLog(name) => ("FLOW_LOG_NOT_FOUND", on("flow log", name)),
@@ -93,7 +95,6 @@ impl EnidError {
             Self::Destination { destination, .. } => ("DESTINATION_REFUSES", on("destination", destination)),
             Self::InUse { task, .. } => ("OBJECT_IN_USE", on("task", task)),
             Self::TooManySecurityGroups { .. } => ("TOO_MANY_SECURITY_GROUPS", None),
-            Self::NotAnAddress { .. } => ("VALUE_MALFORMED", None),
             Self::NotAPacket(_) => ("PACKET_INVALID", None),
             Self::Address { subnet, .. } => ("ADDRESS_NOT_OF_SUBNET", on("subnet", subnet)),
             Self::AddressTaken { address, .. } => ("ADDRESS_TAKEN", on("address", address)),
@@ -176,7 +177,10 @@ mod tests {
         );
         let status = Status::from(EnidError::Stopping);
         let refusal = Refusal::of(&status).unwrap();
-        assert_eq!((status.code(), refusal.reason.as_str(), refusal.todo), (Code::Unavailable, "STOPPING", None));
+        assert_eq!(
+            (status.code(), refusal.reason.as_str(), refusal.todo),
+            (Code::Unavailable, "STOPPING", None)
+        );
     }
 
     #[test]

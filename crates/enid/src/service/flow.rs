@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use enid_api::v1::{
-    self, AuditRequest, AuditResponse, CountersRequest, CountersResponse, FlushRequest, FlushResponse,
-    FlowRecord, FollowRequest, FollowResponse, GetSpoolRequest, QueryFlowsRequest, Spool,
+    self, AuditRequest, AuditResponse, CountersRequest, CountersResponse, FlowRecord, FlushRequest,
+    FlushResponse, FollowRequest, FollowResponse, GetSpoolRequest, QueryFlowsRequest, Spool,
 };
 use enid_datapath::{Bucket, Count, Reason};
 use enid_flowlog::Format;
@@ -127,8 +127,7 @@ impl v1::flow_service_server::FlowService for FlowApi {
 
     async fn flush(&self, _: Request<FlushRequest>) -> Result<Response<FlushResponse>, Status> {
         let tasks = Arc::clone(&self.tasks);
-        let closed =
-            blocking(move || Ok(FlushResponse { records: tasks.accounting.close_interval()? })).await?;
+        let closed = blocking(move || Ok(FlushResponse { records: tasks.close_interval()? })).await?;
         self.tasks.accounting.deliveries().flush().await;
         Ok(closed)
     }

@@ -10,6 +10,7 @@ mod host;
 mod message;
 mod network;
 mod query;
+pub(crate) mod reflection;
 mod setup_times;
 mod task;
 

@@ -74,10 +74,16 @@ impl Query {
         let mut left = self.limit;
         let folder = accounting.spool_directory();
         let damaged = |damage: &enid_spool::Damage| tracing::warn!(?damage, "a query met what can't be read");
-        let done = each_flow(folder, &self.filter, |_| {}, damaged, |record| {
-            left = left.checked_sub(1).ok_or(Stop::Enough)?;
-            send(Ok(message(record)))
-        });
+        let done = each_flow(
+            folder,
+            &self.filter,
+            |_| {},
+            damaged,
+            |record| {
+                left = left.checked_sub(1).ok_or(Stop::Enough)?;
+                send(Ok(message(record)))
+            },
+        );
         if let Err(Stop::Failed(error)) = done {
             // Who has gone needs no error.
             let _ = send(Err(EnidError::from(error).into()));
@@ -101,7 +107,10 @@ fn parse_filter(filter: FlowFilter) -> Result<Filter, EnidError> {
             Some(Protocol::Number(number)) => Some(number),
             Some(Protocol::All) | None => None,
         },
-        action: filter.action.map(|text| word("an action", text, Action::from_word, "ACCEPT or REJECT")).transpose()?,
+        action: filter
+            .action
+            .map(|text| word("an action", text, Action::from_word, "ACCEPT or REJECT"))
+            .transpose()?,
         reason: filter
             .drop_reason
             .map(|text| word("a reason", text, DropReason::from_word, "one that records name"))

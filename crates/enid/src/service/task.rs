@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use enid_api::v1::{
-    self, CreateTaskRequest, CreateTaskStep, DeleteTaskRequest, DeleteTaskResponse, ExplainRequest, ExplainResponse,
-    GetTaskRequest, ListTasksRequest, ListTasksResponse, PrepareRunRequest, PrepareRunResponse,
-    UpdateTaskRequest,
+    self, CreateTaskRequest, CreateTaskStep, DeleteTaskRequest, DeleteTaskResponse, ExplainRequest,
+    ExplainResponse, GetTaskRequest, ListTasksRequest, ListTasksResponse, PrepareRunRequest,
+    PrepareRunResponse, UpdateTaskRequest,
 };
 use enid_model::{
     EcsTask, IdleTimeouts, ModelError, Mtu, Tags, TaskName, TcpEstablishedTimeout, TrafficClass,

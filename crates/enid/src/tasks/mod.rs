@@ -28,6 +28,7 @@ use crate::admission::Stages;
 use crate::ahead::Bell;
 use crate::eni;
 use crate::events::{EventKind, Events};
+use crate::filling::Filling;
 use crate::flow_logs::FlowLogs;
 use crate::networks::NetworkState;
 use crate::router::Routers;
@@ -40,6 +41,7 @@ use crate::{EnidError, lock, policy};
 #[derive(Debug)]
 pub(crate) struct Tasks {
     pub(crate) events: Arc<Events>,
+    pub(crate) filling: Filling,
     pub(crate) store: Arc<RunStore>,
     pub(crate) datapath: Arc<Datapath>,
     pub(crate) routers: Arc<Routers>,
@@ -100,6 +102,13 @@ impl Tasks {
             .values()
             .find(|record| uses(&record.task.eni))
             .map(|record| record.task.name.clone())
+    }
+
+    /// Ends the aggregation interval: its records are written, and if the flow table is filling, that is said. It blocks.
+    pub(crate) fn close_interval(&self) -> Result<u64, EnidError> {
+        let closed = self.accounting.close_interval();
+        self.filling.look(&self.accounting, &self.events);
+        closed
     }
 
     /// Writes a record, when its turn has come. It blocks.
