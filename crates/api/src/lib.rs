@@ -1,8 +1,10 @@
 //! The gRPC protocol `enid.v1` and its client.
 //!
-//! The daemon implements the services of [`v1`]; everybody else begins with [`Client::connect`].
+//! The daemon implements the services of [`v1`]; everybody else begins with [`Client::connect`]. Connections through a
+//! task's ENI are not made by gRPC but by a socket of their own: [`dial`].
 
 mod client;
+pub mod dial;
 
 pub use client::{Client, ConnectError};
 

@@ -24,6 +24,8 @@ use tonic::transport::Server;
 
 use crate::accounting::Accounting;
 use crate::config::Config;
+use crate::dial::Dialing;
+use crate::dial::door::DialSocket;
 use crate::doctor::{self, Doctor};
 use crate::flow_logs::FlowLogs;
 use crate::kernel::Version;
@@ -50,6 +52,11 @@ impl Directories {
     /// The socket that the daemon serves.
     pub fn socket(&self) -> PathBuf {
         self.run.join("enid.sock")
+    }
+
+    /// The socket that connections are dialed by.
+    pub fn dial_socket(&self) -> PathBuf {
+        self.run.join("dial.sock")
     }
 
     pub(crate) fn run_store(&self) -> PathBuf {
@@ -93,6 +100,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Daemon {
     listener: UnixListener,
+    dial_socket: DialSocket,
     tasks: Arc<Tasks>,
     runs: Arc<Runs>,
     doctor: Arc<Doctor>,
@@ -117,15 +125,16 @@ impl Daemon {
             std::fs::create_dir_all(directory).map_err(EnidError::file("create", directory))?;
         }
         let sole = Sole::claim(&config.paths.bpf)?;
-        let socket = directories.socket();
-        let group = config.socket_group.clone();
+        let (socket, dial_socket) = (directories.socket(), directories.dial_socket());
+        let group = config.socket_group.as_deref().map(group_id).transpose()?;
         let (config, directories) = (config.clone(), directories.clone());
         let runtime = Handle::current();
         let taken_up = tokio::task::spawn_blocking(move || take_up(&config, &directories, runtime)).await;
         let (tasks, runs, doctor, deleted) = taken_up.map_err(|_| EnidError::Stopping)??;
         // Last: whoever finds the socket finds a daemon that answers.
-        let listener = listen(&socket, group.as_deref())?;
-        Ok(Self { listener, tasks, runs, doctor, deleted, _sole: sole })
+        let listener = listen(&socket, group)?;
+        let dial_socket = DialSocket::listen(&dial_socket, group)?;
+        Ok(Self { listener, dial_socket, tasks, runs, doctor, deleted, _sole: sole })
     }
 
     /// Serves until `stop` is done, then closes the interval so that what was counted is written. Tasks and their
@@ -139,6 +148,8 @@ impl Daemon {
             tokio::spawn(close_intervals(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let deliveries = tokio::spawn(deliver(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
+        let dialing = Arc::new(Dialing::new(Arc::clone(&self.tasks)));
+        let dials = tokio::spawn(self.dial_socket.serve(dialing));
         let stopping_began = Notify::new();
         let serving = Server::builder()
             .add_service(NetworkServiceServer::new(NetworkApi { tasks: Arc::clone(&self.tasks) }))
@@ -161,6 +172,8 @@ impl Daemon {
                 Ok(())
             }
         };
+        // What was handed over lives on; what was not is given up.
+        dials.abort();
         // Nobody is left to listen.
         let _ = stopping.send(true);
         // What the reaper has not taken away yet is on record for the next daemon.
@@ -307,7 +320,7 @@ async fn deliver(accounting: Arc<Accounting>, stopped: watch::Receiver<bool>) {
 
 /// Listens on the socket, which root may use, and the group where one is named. A socket that nobody listens on any
 /// more is replaced.
-fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, StartError> {
+fn listen(path: &Path, group: Option<u32>) -> Result<UnixListener, StartError> {
     if BlockingUnixStream::connect(path).is_ok() {
         return Err(StartError::Running(path.to_owned()));
     }
@@ -318,8 +331,7 @@ fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, StartError> 
         _ => {}
     }
     let listener = UnixListener::bind(path).map_err(EnidError::file("listen on", path))?;
-    let gid = group.map(group_id).transpose()?;
-    std::os::unix::fs::chown(path, None, gid).map_err(EnidError::file("change the group of", path))?;
+    std::os::unix::fs::chown(path, None, group).map_err(EnidError::file("change the group of", path))?;
     let mode = std::fs::Permissions::from_mode(0o660);
     std::fs::set_permissions(path, mode).map_err(EnidError::file("change the mode of", path))?;
     Ok(listener)

@@ -275,6 +275,18 @@ impl Host {
         self.directories.socket()
     }
 
+    /// The socket that connections are dialed by.
+    pub fn dial_socket(&self) -> PathBuf {
+        self.directories.dial_socket()
+    }
+
+    /// Waits for what is to be done at once.
+    #[track_caller]
+    pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        let done = self.runtime.block_on(async { tokio::time::timeout(DEADLINE, work).await });
+        done.unwrap_or_else(|_| panic!("not done after {} s", DEADLINE.as_secs()))
+    }
+
     /// What a daemon that is a process has logged.
     pub fn log(&self) -> PathBuf {
         self.directory.path().join("enid.log")
