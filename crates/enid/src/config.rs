@@ -1,9 +1,11 @@
 //! The daemon's configuration: command-line paths, and an optional TOML file.
 
+mod platform_versions;
+
 use std::path::{Path, PathBuf};
 
 use enid_delivery::AggregationInterval;
-use enid_model::{GsoMaxSize, ModelError, Mtu, Name};
+use enid_model::{GsoMaxSize, ModelError, Mtu, Name, PlatformVersions};
 use serde::Deserialize;
 
 /// Everything the daemon can be told. What a file leaves out keeps its default.
@@ -28,6 +30,9 @@ pub struct Config {
     pub eni: EniConfig,
     /// Services that records name.
     pub services: ServicesConfig,
+    /// The states of platform versions.
+    #[serde(deserialize_with = "platform_versions::deserialize")]
+    pub platform_versions: PlatformVersions,
     /// Where things are.
     pub paths: Paths,
 }

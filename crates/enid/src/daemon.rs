@@ -229,6 +229,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
     let runs = Arc::new(Runs {
         datapath: Arc::clone(&datapath),
         networks: Arc::clone(&networks),
+        host: Namespace::own()?,
         cgroup_directory: cgroup_directory.clone(),
         etc_directory: directories.etc(),
         hand: Mutex::new(()),
@@ -242,6 +243,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         flow_logs,
         spares: Spares::start(config.eni.spare_namespaces)?,
         netns_directory: paths.netns.clone(),
+        platform_versions: config.platform_versions.clone(),
         eni_capacity: config.eni.capacity,
         default_mtu: config.eni.mtu,
         flow_limit: config.flow_table.flow_limit(),

@@ -8,8 +8,8 @@ use enid_datapath::DatapathError;
 use enid_delivery::DeliveryError;
 use enid_flowlog::FlowLogError;
 use enid_model::{
-    AddressRefusal, ApplyError, EniId, LookupError, ModelError, Name, NetworkFileError, RemoveError,
-    SubnetId, TaskName, VpcId,
+    AddressRefusal, ApplyError, EniId, LookupError, ModelError, Name, NetworkFileError, PlatformVersion,
+    PlatformVersionRefusal, RemoveError, SubnetId, TaskName, TrafficClass, VpcId,
 };
 use enid_netns::NetnsError;
 use enid_spool::SpoolError;
@@ -162,6 +162,21 @@ pub enum EnidError {
         /// In what it differs from the request.
         what: String,
     },
+    /// No new task may have the platform version.
+    #[error(transparent)]
+    PlatformVersion(#[from] PlatformVersionRefusal),
+    /// A platform version does not have what a traffic class is of.
+    #[error(
+        "task {task} has platform version {version}, which has no {class}; create it with a later version"
+    )]
+    NoSuchClass {
+        /// The task.
+        task: TaskName,
+        /// Its version.
+        version: PlatformVersion,
+        /// The class.
+        class: TrafficClass,
+    },
     /// There is a namespace of the task's name that enid did not make.
     #[error(
         "the network namespace {0} exists already and is not enid's; give its path with --netns to adopt it, or use another name"
@@ -304,6 +319,8 @@ impl EnidError {
             | Self::Apply(_)
             | Self::Remove(_)
             | Self::InUse { .. }
+            | Self::PlatformVersion(_)
+            | Self::NoSuchClass { .. }
             | Self::HasFlowLog { .. }
             | Self::Destination { .. }
             | Self::Services { .. }

@@ -11,7 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use enid_datapath::Datapath;
 use enid_model::{
     EcsTask, Eni, EniId, EniNumber, IdleTimeouts, MAX_SECURITY_GROUPS, MacAddress, ModelError, Mtu,
-    NamespaceId, PlatformVersion, SecurityGroupId, Subnet, Tags, Task, TaskName, Vpc, VpcId,
+    NamespaceId, PlatformVersions, SecurityGroupId, Subnet, Tags, Task, TaskName, Vpc, VpcId,
+    WantedPlatformVersion,
 };
 use enid_netns::{Namespace, NetnsError, remove_name_of};
 use enid_store::{RunStore, TaskRecord, TaskState};
@@ -36,7 +37,7 @@ pub(crate) struct NewTask {
     pub(crate) security_groups: Vec<String>,
     pub(crate) addresses: WantedAddresses,
     pub(crate) mtu: Option<Mtu>,
-    pub(crate) platform_version: PlatformVersion,
+    pub(crate) platform_version: WantedPlatformVersion,
     pub(crate) netns: Option<PathBuf>,
     pub(crate) idle_timeouts: IdleTimeouts,
     pub(crate) ecs: EcsTask,
@@ -54,6 +55,7 @@ pub(crate) struct Tasks {
     pub(crate) flow_logs: Arc<FlowLogs>,
     pub(crate) spares: Spares,
     pub(crate) netns_directory: PathBuf,
+    pub(crate) platform_versions: PlatformVersions,
     pub(crate) eni_capacity: u32,
     pub(crate) default_mtu: Mtu,
     /// The most flow entries of an ENI.
@@ -177,6 +179,7 @@ impl Tasks {
             check_namespace(existing)?;
             return Ok(existing.clone());
         }
+        let platform_version = self.platform_versions.resolve(new.platform_version)?;
         let mut namespace = match &new.netns {
             Some(path) => TaskNamespace::adopt(self.adoptable(path)?)?,
             None => self.spares.take()?,
@@ -202,7 +205,7 @@ impl Tasks {
         };
         let task = Task {
             name: new.name.clone(),
-            platform_version: new.platform_version,
+            platform_version,
             netns,
             netns_adopted: new.netns.is_some(),
             eni,
@@ -441,7 +444,7 @@ fn difference(
             "idle timeouts {tcp_established} s (TCP), {udp} s (UDP), {udp_stream} s (UDP stream)"
         ));
     }
-    if task.platform_version != new.platform_version {
+    if !new.platform_version.agrees_with(task.platform_version) {
         return Some(format!("platform version {}", task.platform_version));
     }
     if let Some(what) = workload_difference(task, &new.ecs, &new.tags) {

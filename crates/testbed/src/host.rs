@@ -202,6 +202,13 @@ impl Host {
         running.stop(DEADLINE).unwrap_or_else(|error| panic!("the daemon did not stop: {error}"));
     }
 
+    /// Adds to the configuration of daemons that start from now on. A table that it has already can't be added to.
+    pub fn configure(&self, tables: &str) {
+        let mut text = fs::read_to_string(&self.config).expect("read the configuration");
+        text.push_str(tables);
+        fs::write(&self.config, text).expect("write the configuration");
+    }
+
     /// Stops the daemon and starts it again.
     #[track_caller]
     pub fn restart_daemon(&mut self) {

@@ -35,6 +35,7 @@ mod network_file;
 mod networks;
 mod outside;
 mod path_mtu;
+mod platform_versions;
 mod policy;
 mod purge;
 mod refused;

@@ -9,8 +9,8 @@ use enid_api::v1::{
     UpdateTaskRequest,
 };
 use enid_model::{
-    EcsTask, IdleTimeouts, ModelError, Mtu, PlatformVersion, Tags, TaskName, TcpEstablishedTimeout,
-    TrafficClass, UdpStreamTimeout, UdpTimeout,
+    EcsTask, IdleTimeouts, ModelError, Mtu, Tags, TaskName, TcpEstablishedTimeout, TrafficClass,
+    UdpStreamTimeout, UdpTimeout, WantedPlatformVersion,
 };
 use enid_store::TaskRecord;
 use tokio::runtime::Handle;
@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 use super::{blocking, ecs, explain, message};
 use crate::EnidError;
 use crate::addresses::WantedAddresses;
-use crate::run::Runs;
+use crate::run::{RunPlace, Runs};
 use crate::tasks::{NewTask, Tasks, check_namespace};
 
 /// Tasks, at the door.
@@ -96,11 +96,15 @@ impl v1::task_service_server::TaskService for TaskApi {
             let record = tasks.get(&name)?;
             // A command must not run in a namespace that somebody put in its place.
             check_namespace(&record)?;
-            let place = runs.prepare(&record.task, class)?;
-            Ok(PrepareRunResponse {
-                netns: record.task.netns.display().to_string(),
-                cgroup: place.cgroup.display().to_string(),
-                etc: place.etc.display().to_string(),
+            Ok(match runs.prepare(&record.task, class)? {
+                RunPlace::Task { cgroup, etc } => PrepareRunResponse {
+                    netns: record.task.netns.display().to_string(),
+                    cgroup: Some(cgroup.display().to_string()),
+                    etc: Some(etc.display().to_string()),
+                },
+                RunPlace::Host { netns } => {
+                    PrepareRunResponse { netns: netns.display().to_string(), cgroup: None, etc: None }
+                }
             })
         })
         .await
@@ -125,10 +129,9 @@ fn parse(request: CreateTaskRequest) -> Result<NewTask, EnidError> {
             ipv6: request.ipv6.map(|text| parse_address(text, "IPv6")).transpose()?,
         },
         mtu: request.mtu.map(Mtu::try_from).transpose()?,
-        platform_version: match request.platform_version {
-            Some(text) => text.parse()?,
-            None => PlatformVersion::LATEST,
-        },
+        platform_version: request
+            .platform_version
+            .map_or(Ok(WantedPlatformVersion::Latest), |text| text.parse())?,
         netns: request.netns.map(Into::into),
         idle_timeouts: parse_idle_timeouts(request.idle_timeouts.unwrap_or_default())?,
         ecs,
