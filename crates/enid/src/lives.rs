@@ -33,28 +33,25 @@ impl Life {
     pub(crate) async fn ended(&mut self) {
         while self.0.changed().await.is_ok() {}
     }
-
-    /// Whether the task is deleted.
-    pub(crate) fn is_over(&self) -> bool {
-        self.0.has_changed().is_err()
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[tokio::test]
     async fn a_life_ends_for_all_who_look_and_for_nobody_else() {
         let (one, other) = (EniId::random(), EniId::random());
         let mut lives = Lives::default();
-        let (mut first, mut second, third) = (lives.of(one), lives.of(one), lives.of(other));
-        assert!(!first.is_over());
+        let (mut first, mut second, mut third) = (lives.of(one), lives.of(one), lives.of(other));
+        assert!(first.ended().now_or_never().is_none());
         lives.end(one);
         first.ended().await;
         second.ended().await;
-        assert!(first.is_over() && !third.is_over());
+        assert!(third.ended().now_or_never().is_none());
         // Another of the same ENI would be another life.
-        assert!(!lives.of(one).is_over());
+        assert!(lives.of(one).ended().now_or_never().is_none());
     }
 }

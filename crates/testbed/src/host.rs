@@ -209,6 +209,12 @@ impl Host {
         fs::write(&self.config, text).expect("write the configuration");
     }
 
+    /// Sets what is in no table, for daemons that start from now on.
+    pub fn configure_first(&self, lines: &str) {
+        let text = fs::read_to_string(&self.config).expect("read the configuration");
+        fs::write(&self.config, format!("{lines}{text}")).expect("write the configuration");
+    }
+
     /// Stops the daemon and starts it again.
     #[track_caller]
     pub fn restart_daemon(&mut self) {

@@ -21,6 +21,9 @@ const MOST_PIPELINED: usize = 128;
 /// How long a caller may leave an answer unread, once there is no room for more.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long somebody who is turned away may take to go.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// What an answer carries.
 #[derive(Debug, Default)]
 struct Reply {
@@ -66,6 +69,9 @@ pub(super) async fn hold(dialing: &Dialing, caller: &Channel) {
 pub(super) async fn turn_away(caller: &Channel, refusal: Refusal) {
     // Whoever is turned away may have gone by itself.
     let _ = send(caller, &Answer { error: Some(refusal), ..Answer::default() }, &[]).await;
+    // Closed with a request unread, the connection would be reset, and the answer lost.
+    let read = async { while caller.receive().await.is_ok_and(|message| !message.bytes.is_empty()) {} };
+    let _ = tokio::time::timeout(FAREWELL, read).await;
 }
 
 async fn send(caller: &Channel, answer: &Answer, sockets: &[OwnedFd]) -> io::Result<()> {
@@ -79,7 +85,10 @@ async fn reply(dialing: &Dialing, message: Message, is_full: bool) -> Reply {
     let request = match read(&message) {
         Ok(request) => request,
         Err(refusal) => {
-            return Reply { answer: Answer { error: Some(refusal), ..Answer::default() }, ..Reply::default() };
+            return Reply {
+                answer: Answer { error: Some(refusal), ..Answer::default() },
+                ..Reply::default()
+            };
         }
     };
     let refused = |refusal: Refusal| {

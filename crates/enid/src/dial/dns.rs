@@ -31,7 +31,7 @@ const MOST_ADDRESSES: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DnsError {
     /// The resolver says so.
-    #[error("there is no such name, or it has no {0} address")]
+    #[error("it does not exist, or has no {0} address")]
     None(&'static str),
     /// None answered.
     #[error("no resolver answered in time")]

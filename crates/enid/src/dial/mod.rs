@@ -4,7 +4,6 @@
 //! side. Both end in [`Dialing::dial`]: [`maker`] makes sockets in the task's namespace, tagged before they are used,
 //! [`names`] finds addresses as the task would, and [`race`] connects to the first that answers.
 
-mod carrier;
 mod conversation;
 mod diagnosis;
 mod dns;
@@ -24,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enid_api::dial::wire::{ErrorCode, Family, PLATFORM, Protocol, Refusal};
-use enid_model::{TaskName, TrafficClass};
+use enid_model::{Carrier, TaskName, TrafficClass};
 use enid_store::TaskRecord;
 use tokio::sync::Semaphore;
 
@@ -32,7 +31,6 @@ use crate::EnidError;
 use crate::lives::Life;
 use crate::run;
 use crate::tasks::{Tasks, check_namespace};
-use carrier::{Carrier, carrier};
 use diagnosis::Diagnosis;
 use limits::Limits;
 pub(crate) use limits::Permit;
@@ -137,7 +135,7 @@ impl Dialing {
     /// Which way a caller's packets go.
     pub(crate) fn way(&self, caller: &Caller) -> Result<Way, Refusal> {
         let (record, life) = self.tasks.alive(&caller.task).map_err(|error| refusal_of(&error))?;
-        let (sockets, eni) = match carrier(record.task.platform_version, caller.class) {
+        let (sockets, eni) = match record.task.platform_version.carrier(caller.class) {
             Some(Carrier::TaskEni) => {
                 check_namespace(&record).map_err(|error| refusal_of(&error))?;
                 let sockets = self.makers.sockets(&record, &life, caller.class);
@@ -145,12 +143,8 @@ impl Dialing {
             }
             Some(Carrier::PlatformEni) => (Sockets::Host, PLATFORM.to_owned()),
             None => {
-                let (version, class) = (record.task.platform_version, caller.class);
-                let message = format!(
-                    "platform version {version}, which task {} has, does not have {class}",
-                    record.task.name
-                );
-                return Err(refuse(ErrorCode::ClassNotCarried, message));
+                let (task, version) = (record.task.name.clone(), record.task.platform_version);
+                return Err(refusal_of(&EnidError::NoSuchClass { task, version, class: caller.class }));
             }
         };
         Ok(Way { record, life, sockets, eni })
@@ -201,6 +195,7 @@ fn refusal_of(error: &EnidError) -> Refusal {
     let code = match error {
         EnidError::NoTask(_) => ErrorCode::NoSuchTask,
         EnidError::TaskBroken { .. } => ErrorCode::TaskBroken,
+        EnidError::NoSuchClass { .. } => ErrorCode::ClassNotCarried,
         _ => ErrorCode::Internal,
     };
     refuse(code, error.to_string())

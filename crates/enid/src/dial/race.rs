@@ -92,7 +92,7 @@ impl Race<'_> {
             Host::Address(address) => self.consider(*address, &families, &mut candidates, &mut refusals),
             Host::Name(name) => lookups.extend(self.names.look_up(name, &families)),
         }
-        loop {
+        while !(attempts.is_empty() && lookups.is_empty() && candidates.is_empty()) {
             tokio::select! {
                 biased;
                 Some(outcome) = attempts.next() => match outcome {
@@ -123,9 +123,9 @@ impl Race<'_> {
                 () = tokio::time::sleep_until(deadline) => {
                     return Err(self.too_late(target, &candidates, &unresolved));
                 }
-                else => return Err(summary(target, &refusals, &unresolved)),
             }
         }
+        Err(summary(target, &refusals, &unresolved))
     }
 
     /// The families that the ENI has addresses of.
@@ -215,16 +215,10 @@ fn summary(target: &Target, refusals: &[Refusal], unresolved: &[String]) -> Refu
     ];
     let code = TELLING.into_iter().find(|code| refusals.iter().any(|refusal| refusal.code == *code));
     let Some(code) = code else {
-        let why = unresolved.first().map_or("it has no address", String::as_str);
+        let why = joined(unresolved.iter().map(String::as_str));
         return refuse(ErrorCode::NameNotResolved, format!("{target} has no address: {why}"));
     };
-    let mut sentences: Vec<&str> = Vec::new();
-    for refusal in refusals {
-        if !sentences.contains(&refusal.message.as_str()) {
-            sentences.push(&refusal.message);
-        }
-    }
-    let reasons = sentences.join("; ");
+    let reasons = joined(refusals.iter().map(|refusal| refusal.message.as_str()));
     refuse(
         code,
         match target.host {
@@ -232,6 +226,17 @@ fn summary(target: &Target, refusals: &[Refusal], unresolved: &[String]) -> Refu
             Host::Name(_) => format!("no connection to {target}: {reasons}"),
         },
     )
+}
+
+/// Sentences, each once.
+fn joined<'a>(sentences: impl Iterator<Item = &'a str>) -> String {
+    let mut different: Vec<&str> = Vec::new();
+    for sentence in sentences {
+        if !different.contains(&sentence) {
+            different.push(sentence);
+        }
+    }
+    different.join("; ")
 }
 
 fn refusal_of(to: SocketAddr, error: &io::Error) -> Refusal {

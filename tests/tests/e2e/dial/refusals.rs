@@ -78,7 +78,7 @@ egress = []
         ("other", "no ingress rule of open's security groups allows it"),
     ] {
         if task == "other" {
-            self::task_of(&host, "other");
+            task_of(&host, "other");
         }
         for to in [ipv4(&open), ipv6(&open)] {
             let began = Instant::now();
