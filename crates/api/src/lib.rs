@@ -1,6 +1,7 @@
 //! The gRPC protocol `enid.v1` and its client.
 //!
-//! The daemon implements the services of [`v1`]; everybody else begins with [`Client::connect`].
+//! The daemon implements the services of [`v1`]; everybody else begins with [`Client::connect`]. Connections through a
+//! task's ENI are not made by gRPC but by a socket of their own: [`dial`].
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,6 +21,7 @@
 //! ```
 
 mod client;
+pub mod dial;
 mod refusal;
 
 pub use client::{Client, ConnectError};

@@ -25,6 +25,8 @@ use crate::accounting::Accounting;
 use crate::admission::Stages;
 use crate::ahead::{self, Bell};
 use crate::config::Config;
+use crate::dial::Dialing;
+use crate::dial::door::DialSocket;
 use crate::doctor::{self, Doctor};
 use crate::door::{Access, Guard, Visitor};
 use crate::events::Events;
@@ -55,6 +57,11 @@ impl Directories {
     /// The socket that the daemon serves.
     pub fn socket(&self) -> PathBuf {
         self.run.join("enid.sock")
+    }
+
+    /// The socket that connections are dialed by.
+    pub fn dial_socket(&self) -> PathBuf {
+        self.run.join("dial.sock")
     }
 
     pub(crate) fn run_store(&self) -> PathBuf {
@@ -99,6 +106,7 @@ pub enum StartError {
 pub struct Daemon {
     listener: UnixListener,
     access: Access,
+    dial_socket: DialSocket,
     tasks: Arc<Tasks>,
     runs: Arc<Runs>,
     doctor: Arc<Doctor>,
@@ -123,7 +131,7 @@ impl Daemon {
             std::fs::create_dir_all(directory).map_err(EnidError::file("create", directory))?;
         }
         let sole = Sole::claim(&config.paths.bpf)?;
-        let socket = directories.socket();
+        let (socket, dial_socket) = (directories.socket(), directories.dial_socket());
         let access = Access::new(config.socket_group.as_deref(), config.reader_group.as_deref())?;
         let (config, directories) = (config.clone(), directories.clone());
         let runtime = Handle::current();
@@ -131,7 +139,8 @@ impl Daemon {
         let (tasks, runs, doctor, deleted) = taken_up.map_err(|_| EnidError::Stopping)??;
         // Last: whoever finds the socket finds a daemon that answers.
         let listener = access.listen(&socket)?;
-        Ok(Self { listener, access, tasks, runs, doctor, deleted, _sole: sole })
+        let dial_socket = DialSocket::listen(&dial_socket, access.changer_group())?;
+        Ok(Self { listener, access, dial_socket, tasks, runs, doctor, deleted, _sole: sole })
     }
 
     /// Serves until `stop` is done, then closes the interval so that what was counted is written. Tasks and their
@@ -145,6 +154,8 @@ impl Daemon {
         let deliveries = tokio::spawn(deliver(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
         let ahead = tokio::spawn(ahead::run(Arc::clone(&self.tasks)));
+        let dialing = Arc::new(Dialing::new(Arc::clone(&self.tasks)));
+        let dials = tokio::spawn(self.dial_socket.serve(dialing));
         let stopping_began = Notify::new();
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<TaskServiceServer<TaskApi>>().await;
@@ -179,6 +190,8 @@ impl Daemon {
                 Ok(())
             }
         };
+        // What was handed over lives on; what was not is given up.
+        dials.abort();
         // Nobody is left to listen.
         let _ = stopping.send(true);
         // What the reaper has not taken away yet is on record for the next daemon.

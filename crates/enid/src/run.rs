@@ -130,7 +130,8 @@ fn resolv_conf(vpc: &Vpc) -> String {
     text
 }
 
-fn hosts(task: &Task, vpc: &Vpc) -> String {
+/// The text of a task's hosts file.
+pub(crate) fn hosts(task: &Task, vpc: &Vpc) -> String {
     let mut text = String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
     let addresses = task.eni.addresses;
     if let Some(address) = addresses.ipv4 {

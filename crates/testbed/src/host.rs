@@ -214,6 +214,12 @@ impl Host {
         fs::write(&self.config, values.to_owned() + &text).expect("write the configuration");
     }
 
+    /// Sets what is in no table, for daemons that start from now on.
+    pub fn configure_first(&self, lines: &str) {
+        let text = fs::read_to_string(&self.config).expect("read the configuration");
+        fs::write(&self.config, format!("{lines}{text}")).expect("write the configuration");
+    }
+
     /// Stops the daemon and starts it again.
     #[track_caller]
     pub fn restart_daemon(&mut self) {
@@ -285,6 +291,18 @@ impl Host {
     /// The socket that the daemon serves.
     pub fn socket(&self) -> PathBuf {
         self.directories.socket()
+    }
+
+    /// The socket that connections are dialed by.
+    pub fn dial_socket(&self) -> PathBuf {
+        self.directories.dial_socket()
+    }
+
+    /// Waits for what is to be done at once.
+    #[track_caller]
+    pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        let done = self.runtime.block_on(async { tokio::time::timeout(DEADLINE, work).await });
+        done.unwrap_or_else(|_| panic!("not done after {} s", DEADLINE.as_secs()))
     }
 
     /// What a daemon that is a process has logged.

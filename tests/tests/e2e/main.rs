@@ -20,6 +20,7 @@ mod connectivity;
 mod create;
 mod damage;
 mod delivery;
+mod dial;
 mod disk;
 mod doctor;
 mod exactness;

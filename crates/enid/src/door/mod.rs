@@ -72,13 +72,18 @@ impl Access {
             _ => {}
         }
         let listener = UnixListener::bind(path).map_err(EnidError::file("listen on", path))?;
-        let group = self.changers.as_ref().map(|group| group.id);
-        std::os::unix::fs::chown(path, None, group).map_err(EnidError::file("change the group of", path))?;
+        std::os::unix::fs::chown(path, None, self.changer_group())
+            .map_err(EnidError::file("change the group of", path))?;
         // A file has one group: with two, everybody may knock, and is asked who they are.
         let mode = if self.readers.is_some() { 0o666 } else { 0o660 };
         let mode = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(path, mode).map_err(EnidError::file("change the mode of", path))?;
         Ok(listener)
+    }
+
+    /// The group that may change things.
+    pub(crate) fn changer_group(&self) -> Option<u32> {
+        self.changers.as_ref().map(|group| group.id)
     }
 
     /// Who may change things, for a sentence.

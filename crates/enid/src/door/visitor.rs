@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::size_of;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,9 +22,10 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Asks the kernel who has connected.
-    pub(crate) fn of(stream: &UnixStream) -> io::Result<Self> {
-        let credentials = stream.peer_cred()?;
-        Ok(Self { user: credentials.uid(), group: credentials.gid(), groups: groups_of(stream)?.into() })
+    pub(crate) fn of(socket: BorrowedFd<'_>) -> io::Result<Self> {
+        let credentials = rustix::net::sockopt::socket_peercred(socket)?;
+        let (user, group) = (credentials.uid.as_raw(), credentials.gid.as_raw());
+        Ok(Self { user, group, groups: groups_of(socket)?.into() })
     }
 
     /// Whether the process was of a group.
@@ -34,7 +35,7 @@ impl Peer {
 }
 
 /// `SO_PEERGROUPS` of socket(7), since Linux 4.13, which neither the standard library nor rustix has.
-fn groups_of(stream: &UnixStream) -> io::Result<Vec<u32>> {
+fn groups_of(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
     let mut groups = vec![0_u32; 32];
     loop {
         let room = groups.len() * size_of::<u32>();
@@ -42,7 +43,7 @@ fn groups_of(stream: &UnixStream) -> io::Result<Vec<u32>> {
         // SAFETY: the kernel writes at most `length` bytes to the vector, which has as many.
         let done = unsafe {
             libc::getsockopt(
-                stream.as_raw_fd(),
+                socket.as_raw_fd(),
                 libc::SOL_SOCKET,
                 libc::SO_PEERGROUPS,
                 groups.as_mut_ptr().cast(),
@@ -74,7 +75,7 @@ pub(crate) struct Visitor {
 
 impl Visitor {
     pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
-        Ok(Self { peer: Peer::of(&stream)?, stream })
+        Ok(Self { peer: Peer::of(stream.as_fd())?, stream })
     }
 }
 
@@ -129,7 +130,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_is_known() {
         let (near, _far) = UnixStream::pair().unwrap();
-        let peer = Peer::of(&near).unwrap();
+        let peer = Peer::of(near.as_fd()).unwrap();
         assert_eq!(peer.user, rustix::process::geteuid().as_raw());
         assert_eq!(peer.group, rustix::process::getegid().as_raw());
         let own: Vec<u32> =

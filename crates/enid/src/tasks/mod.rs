@@ -30,6 +30,7 @@ use crate::eni;
 use crate::events::{EventKind, Events};
 use crate::filling::Filling;
 use crate::flow_logs::FlowLogs;
+use crate::lives::Life;
 use crate::networks::NetworkState;
 use crate::router::Routers;
 use crate::segmentation::Segmentation;
@@ -70,6 +71,14 @@ impl Tasks {
     /// A task by name.
     pub(crate) fn get(&self, name: &TaskName) -> Result<TaskRecord, EnidError> {
         lock(&self.state).tasks.get(name).cloned().ok_or_else(|| EnidError::NoTask(name.clone()))
+    }
+
+    /// A task by name, and its life: that of this task, whoever has its name later.
+    pub(crate) fn alive(&self, name: &TaskName) -> Result<(TaskRecord, Life), EnidError> {
+        let mut state = lock(&self.state);
+        let record = state.tasks.get(name).cloned().ok_or_else(|| EnidError::NoTask(name.clone()))?;
+        let life = state.lives.of(record.task.eni.id);
+        Ok((record, life))
     }
 
     /// All tasks, by name.
@@ -144,7 +153,11 @@ impl Tasks {
         record.state = TaskState::Deleting;
         // Without this on record a crash now would bring the task back: nothing is done before.
         self.put(&record)?;
-        lock(&self.state).tasks.remove(name);
+        {
+            let mut state = lock(&self.state);
+            state.tasks.remove(name);
+            state.lives.end(record.task.eni.id);
+        }
         let Eni { id, subnet, addresses, .. } = record.task.eni;
         let errors = self.dismantle(record);
         lock(&self.state).addresses.release(subnet, addresses);

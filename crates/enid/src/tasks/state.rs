@@ -8,6 +8,7 @@ use enid_store::{RunStore, TaskRecord, TaskState};
 
 use crate::EnidError;
 use crate::addresses::AddressPool;
+use crate::lives::Lives;
 
 /// What changes as tasks come and go.
 #[derive(Debug, Default)]
@@ -17,6 +18,7 @@ pub(crate) struct State {
     /// ENI numbers by their slot in the eBPF maps, until their last trace is gone.
     numbers: HashMap<u32, EniNumber>,
     last_number: Option<EniNumber>,
+    pub(super) lives: Lives,
 }
 
 impl State {
