@@ -1,12 +1,14 @@
 //! The daemon, as a call sees it: asked until it answers or the call's time is over.
 
+use std::error::Error;
+use std::iter;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use enid_api::v1::{DeleteTaskRequest, GetTaskRequest, ListNetworksRequest, ListTasksRequest, Task, Vpc};
 use enid_api::{Client, ConnectError};
 use tokio::time::{Instant, sleep, timeout_at};
-use tonic::{Code as GrpcCode, Request, Response, Status};
+use tonic::{Code as GrpcCode, Request, Response, Status, TimeoutExpired};
 
 use crate::attachment::Attachment;
 use crate::configuration::Configuration;
@@ -29,6 +31,14 @@ enum Failure {
     Connect(ConnectError),
     Status(Status),
     Late,
+}
+
+impl Failure {
+    /// What a status means, which may have been made on this side.
+    fn of(status: Status) -> Self {
+        let mut causes = iter::successors(status.source(), |cause| (*cause).source());
+        if causes.any(|cause| cause.is::<TimeoutExpired>()) { Self::Late } else { Self::Status(status) }
+    }
 }
 
 impl Daemon {
@@ -94,7 +104,7 @@ impl Daemon {
             let mut request = Request::new(message.clone());
             // So that the daemon knows, too.
             request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-            Ok(call(client, request).await.map_err(Failure::Status)?.into_inner())
+            Ok(call(client, request).await.map_err(Failure::of)?.into_inner())
         };
         timeout_at(deadline, answer).await.unwrap_or(Err(Failure::Late))
     }
@@ -162,5 +172,5 @@ impl Daemon {
 /// Whether a status is not the daemon's, but of a connection that ended under the request.
 fn is_broken(status: &Status) -> bool {
     matches!(status.code(), GrpcCode::Unknown | GrpcCode::Cancelled | GrpcCode::Internal)
-        && std::error::Error::source(status).is_some()
+        && status.source().is_some()
 }

@@ -32,11 +32,6 @@ pub(crate) struct Interface {
     pub(crate) gateways: Vec<IpAddr>,
 }
 
-/// Makes sure that a container's namespace is there before anything is made for it.
-pub(crate) fn exists(container: &Container) -> Result<(), CniError> {
-    open(container).map(drop)
-}
-
 /// Opens a container's namespace.
 pub(crate) fn open(container: &Container) -> Result<Namespace, CniError> {
     let path = &container.netns;

@@ -14,6 +14,7 @@ mod adopted;
 mod audit_range;
 mod bad_input;
 mod classes;
+mod cni;
 mod command_line;
 mod connectivity;
 mod create;
