@@ -3,6 +3,12 @@
 mod away;
 mod chain;
 mod conflicts;
+mod containerd;
+mod containerd_process;
+mod cri;
+mod cri_client;
 mod plugin;
+mod podman;
 mod refused;
+mod runtime;
 mod verbs;

@@ -1,5 +1,6 @@
 //! `scripts/bench setup`: what creating and deleting a task's interface costs, beside CNI plugins, netavark and the floor.
 
+mod cni_calls;
 mod contender;
 mod enid;
 mod floor;
@@ -37,6 +38,9 @@ pub(crate) struct Arguments {
     /// How many tasks 1 and 4 callers create, and how many are deleted at once.
     #[arg(long, default_value_t = 200)]
     burst: u32,
+    /// Measure the CNI plugins alone, enid's among them.
+    #[arg(long, requires = "enid")]
+    cni: bool,
 }
 
 /// The task that stays: nobody is measured on an empty host, where bridges and routers would come and go.
@@ -46,6 +50,12 @@ const CALLERS: u32 = 4;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let work = &arguments.work;
+    if let Some(program) = arguments.enid.as_deref() {
+        cni_calls::measure(program, work, arguments.rounds)?;
+        if arguments.cni {
+            return Ok(());
+        }
+    }
     let enid = arguments.enid.as_deref().map(|program| EnidHost::start(program, work)).transpose()?;
     let floor = FloorHost::new(work)?;
     let ptp = Plugin::cni(work, "ptp")?;
