@@ -9,7 +9,7 @@ use enid_model::nearest;
 use serde_json::{Map, Value};
 
 use crate::attachment::{Attachment, OWN_TAGS};
-use crate::environment::{Container, name_problem};
+use crate::environment::{self, CONTAINER, Container, name_problem};
 use crate::error::{CniError, Code};
 use crate::runtime_config::{self, Resolver};
 use crate::version::CniVersion;
@@ -17,6 +17,9 @@ use crate::{arguments, settings};
 
 /// The most that a configuration may have in bytes. One with 1,000 valid attachments has 100,000.
 pub(crate) const MOST_BYTES: u64 = 1 << 20;
+
+/// The longest value of a tag, which a container's id and a network's name become.
+const LONGEST_TAG: usize = 256;
 
 const SOCKET: &str = "/run/enid/enid.sock";
 /// How long a call may take, unless the configuration says otherwise.
@@ -154,6 +157,12 @@ impl Configuration {
             let (message, details) =
                 ("the network configuration names no subnet", "put in `\"subnet\": \"NAME\"`");
             return Err(CniError::new(Code::InvalidConfiguration, message, details));
+        }
+        if container.id.len() > LONGEST_TAG {
+            return Err(environment::invalid(CONTAINER, &container.id, "it is longer than 256 characters"));
+        }
+        if self.name.len() > LONGEST_TAG {
+            return Err(invalid("name", &self.name.clone().into(), "it is longer than 256 characters"));
         }
         let attachment = self.attachment(container);
         request.tags.extend(attachment.tags());

@@ -37,7 +37,7 @@ impl Failure {
     /// What a status means, which may have been made on this side.
     fn of(status: Status) -> Self {
         let mut causes = iter::successors(status.source(), |cause| (*cause).source());
-        if causes.any(|cause| cause.is::<TimeoutExpired>()) { Self::Late } else { Self::Status(status) }
+        if causes.any(<dyn Error>::is::<TimeoutExpired>) { Self::Late } else { Self::Status(status) }
     }
 }
 

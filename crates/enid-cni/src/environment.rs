@@ -93,6 +93,10 @@ impl<L: Fn(&str) -> Option<OsString>> Environment<L> {
         if let Some(problem) = name_problem(&container.id) {
             return Err(invalid(CONTAINER, &container.id, problem));
         }
+        // The daemon would look for another file than the runtime means.
+        if !container.netns.is_empty() && !container.netns.starts_with('/') && verb != Verb::Del {
+            return Err(invalid(NETNS, &container.netns, "expected an absolute path"));
+        }
         if let Some(problem) = interface_problem(&container.interface) {
             return Err(invalid(INTERFACE, &container.interface, problem));
         }
@@ -121,12 +125,9 @@ pub(crate) fn invalid(name: &str, value: &str, problem: &str) -> CniError {
 }
 
 /// What is wrong with the name of a network or the id of a container, if anything. The specification has no limit to their
-/// length; the daemon keeps them as values of tags, which have one.
+/// length.
 pub(crate) fn name_problem(text: &str) -> Option<&'static str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    if text.len() > 256 {
-        return Some("it is longer than 256 characters");
-    }
     if !text.bytes().all(allowed) || !text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric()) {
         return Some("expected a letter or digit, and then letters, digits, `_`, `.` and `-`");
     }

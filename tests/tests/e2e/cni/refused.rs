@@ -29,12 +29,13 @@ fn variables_that_are_missing_or_wrong() {
     let container = Container::new(&host, "web");
     let input = network(&host, "1.1.0", "vpc", "red/a", json!({})).to_string();
     let long = "x".repeat(300);
-    let cases: [(&str, &str, Option<&str>); 15] = [
+    let cases: [(&str, &str, Option<&str>); 16] = [
         ("ADD", "CNI_CONTAINERID", None),
         ("ADD", "CNI_CONTAINERID", Some("")),
         ("ADD", "CNI_CONTAINERID", Some("../web")),
         ("ADD", "CNI_CONTAINERID", Some(&long)),
         ("ADD", "CNI_NETNS", None),
+        ("ADD", "CNI_NETNS", Some("relative/path")),
         ("ADD", "CNI_IFNAME", None),
         ("ADD", "CNI_IFNAME", Some("eth1")),
         ("ADD", "CNI_IFNAME", Some("an/interface")),
@@ -51,6 +52,15 @@ fn variables_that_are_missing_or_wrong() {
             call_with(&host, verb, input.as_bytes(), &changed(&container, name, value)).error();
         assert_eq!(code, 4, "{verb} {name}={value:?}: {text}");
         assert!(text.contains(if verb == "add" { "CNI_COMMAND" } else { name }), "{text}");
+    }
+    // What could not be added is deleted.
+    for (name, value) in [
+        ("CNI_CONTAINERID", long.as_str()),
+        ("CNI_IFNAME", "eth1"),
+        ("CNI_ARGS", "nonsense"),
+        ("CNI_NETNS", "gone"),
+    ] {
+        call_with(&host, "DEL", input.as_bytes(), &changed(&container, name, Some(value))).result();
     }
     assert_nothing_made(&host);
 }
