@@ -15,6 +15,7 @@ mod api;
 mod audit_range;
 mod bad_input;
 mod classes;
+mod cni;
 mod command_line;
 mod connectivity;
 mod create;

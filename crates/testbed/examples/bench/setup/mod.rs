@@ -1,6 +1,7 @@
 //! `scripts/bench setup`: what creating and deleting a task's interface costs, beside CNI plugins, netavark and the floor.
 
 mod bursts;
+mod cni_calls;
 mod contender;
 mod enid;
 mod floor;
@@ -42,8 +43,11 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 15)]
     burst_rounds: u32,
     /// Measure nothing but those bursts.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "cni")]
     bursts_only: bool,
+    /// Measure the CNI plugins alone, enid's among them.
+    #[arg(long, requires = "enid")]
+    cni: bool,
 }
 
 /// The task that stays: nobody is measured on an empty host, where bridges and routers would come and go.
@@ -54,9 +58,14 @@ const CALLERS: u32 = 4;
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let work = &arguments.work;
     if let Some(program) = arguments.enid.as_deref() {
-        bursts::run(program, work, arguments.burst_rounds, arguments.rounds)?;
+        if !arguments.cni {
+            bursts::run(program, work, arguments.burst_rounds, arguments.rounds)?;
+        }
+        if !arguments.bursts_only {
+            cni_calls::measure(program, work, arguments.rounds)?;
+        }
     }
-    if arguments.bursts_only {
+    if arguments.bursts_only || arguments.cni {
         return Ok(());
     }
     let enid = arguments.enid.as_deref().map(|program| EnidHost::start(program, work)).transpose()?;
