@@ -208,12 +208,6 @@ impl Host {
         fs::write(&self.config, text + tables).expect("write the configuration");
     }
 
-    /// Adds values to the configuration that are in no table.
-    pub fn configure_first(&self, values: &str) {
-        let text = fs::read_to_string(&self.config).expect("read the configuration");
-        fs::write(&self.config, values.to_owned() + &text).expect("write the configuration");
-    }
-
     /// Sets what is in no table, for daemons that start from now on.
     pub fn configure_first(&self, lines: &str) {
         let text = fs::read_to_string(&self.config).expect("read the configuration");

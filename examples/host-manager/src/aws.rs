@@ -117,7 +117,8 @@ pub(crate) struct LogStream {
 impl LogStream {
     pub(crate) async fn push(&mut self, line: String) -> anyhow::Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        let event = InputLogEvent::builder().timestamp(i64::try_from(now.as_millis())?).message(line).build()?;
+        let event =
+            InputLogEvent::builder().timestamp(i64::try_from(now.as_millis())?).message(line).build()?;
         self.waiting.push(event);
         if self.waiting.len() >= TOGETHER { self.ship().await } else { Ok(()) }
     }

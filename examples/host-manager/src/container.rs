@@ -27,7 +27,8 @@ pub(crate) struct Running {
 impl Container<'_> {
     /// Gives containerd the image, and starts the container.
     pub(crate) async fn start(&self, image: &Pulled) -> anyhow::Result<Running> {
-        let imported = self.ctr(&["images", "import"]).arg(&image.archive).stdout(Stdio::null()).status().await?;
+        let imported =
+            self.ctr(&["images", "import"]).arg(&image.archive).stdout(Stdio::null()).status().await?;
         ensure!(imported.success(), "containerd does not take the image");
         let mut run = self.ctr(&["run", "--rm"]);
         run.arg("--with-ns").arg(format!("network:{}", self.netns));

@@ -88,7 +88,8 @@ impl Registry {
         fs::write(layout.join("index.json"), index.to_string()).await?;
         fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).await?;
         let archive = folder.path().join("image.tar");
-        let packed = Command::new("tar").arg("-C").arg(&layout).arg("-cf").arg(&archive).arg(".").status().await?;
+        let packed =
+            Command::new("tar").arg("-C").arg(&layout).arg("-cf").arg(&archive).arg(".").status().await?;
         ensure!(packed.success(), "tar failed");
         Ok(Pulled { name: full_name, layers: manifest.layers.len(), bytes, archive, _folder: folder })
     }

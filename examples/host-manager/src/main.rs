@@ -94,7 +94,13 @@ async fn place(arguments: &Arguments, client: &Client) -> anyhow::Result<()> {
     println!("task {} has {}, platform version {}", task.name, eni(&task), task.platform_version);
 
     let (image, secret) = fetch(arguments, &dialer, &aws).await?;
-    println!("image {}: {} layers, {} bytes; the secret has {} bytes", image.name, image.layers, image.bytes, secret.len());
+    println!(
+        "image {}: {} layers, {} bytes; the secret has {} bytes",
+        image.name,
+        image.layers,
+        image.bytes,
+        secret.len()
+    );
 
     let task = expect(steps.message().await?, "containers")?;
     let container = Container {

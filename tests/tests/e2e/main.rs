@@ -28,6 +28,7 @@ mod exactness;
 mod flow_log;
 mod flow_log_fields;
 mod flow_logs;
+mod host_manager;
 mod idempotence;
 mod jumbo;
 mod kernel;
