@@ -12,5 +12,6 @@ pub(crate) mod flows;
 pub(crate) mod flush;
 pub(crate) mod networks;
 pub(crate) mod run;
+pub(crate) mod setup_times;
 pub(crate) mod tasks;
 pub(crate) mod version;

@@ -13,6 +13,7 @@ mod accounting;
 mod adopted;
 mod audit_range;
 mod bad_input;
+mod bursts;
 mod classes;
 mod command_line;
 mod connectivity;
