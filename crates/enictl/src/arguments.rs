@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     apply, audit, completions, counters, doctor, events, explain, flow_logs, flows, flush, networks,
-    platform_versions, run, tasks, version,
+    platform_versions, run, setup_times, tasks, version,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -81,6 +81,7 @@ enum Command {
     Audit(audit::Audit),
     Flush(flush::Flush),
     Doctor(doctor::Doctor),
+    SetupTimes(setup_times::SetupTimes),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -110,6 +111,7 @@ impl Arguments {
             Command::Audit(command) => command.execute(&session),
             Command::Flush(flush::Flush {}) => flush::Flush::execute(&session),
             Command::Doctor(doctor::Doctor {}) => doctor::Doctor::execute(&session),
+            Command::SetupTimes(setup_times::SetupTimes {}) => setup_times::SetupTimes::execute(&session),
             Command::Completions(command) => command.execute(),
             Command::Version(version::Version {}) => version::Version::execute(&session),
         }

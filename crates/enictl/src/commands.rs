@@ -14,5 +14,6 @@ pub(crate) mod flush;
 pub(crate) mod networks;
 pub(crate) mod platform_versions;
 pub(crate) mod run;
+pub(crate) mod setup_times;
 pub(crate) mod tasks;
 pub(crate) mod version;

@@ -14,6 +14,7 @@ mod adopted;
 mod api;
 mod audit_range;
 mod bad_input;
+mod bursts;
 mod classes;
 mod cni;
 mod command_line;

@@ -87,7 +87,7 @@ pub(crate) struct StageReading {
 }
 
 impl Stage {
-    fn new(name: &'static str, limit: u32, runtime: Handle) -> Self {
+    pub(crate) fn new(name: &'static str, limit: u32, runtime: Handle) -> Self {
         Self {
             name,
             limit,

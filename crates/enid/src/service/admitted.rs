@@ -13,9 +13,10 @@ use crate::admission::Stage;
 const TIMEOUT: &str = "grpc-timeout";
 /// How long the request has waited at the door, in microseconds.
 const WAITED: &str = "enid-waited-us";
-/// How much earlier than the caller's time ends the waiting does: so the answer says what happened before the server's own
-/// clock cuts it off.
-const MARGIN: Duration = Duration::from_millis(3);
+/// How much earlier than the caller's time the waiting ends, as a part of it and at the most: what is begun then would be done too
+/// late, and so the answer says what happened before the caller's own clock cuts it off.
+const MARGIN: u32 = 10;
+const LONGEST_MARGIN: Duration = Duration::from_millis(100);
 
 /// Does work on a thread that may block, once it was let in. The caller can give it up until then, or run out of time; from then
 /// on it is done to its end, so that nothing half made is left.
@@ -27,7 +28,7 @@ pub(super) async fn admitted<T: Send + 'static>(
     let timeout = metadata.get(TIMEOUT).and_then(|value| timeout(value.to_str().ok()?));
     let turn = match timeout {
         None => stage.enter().await,
-        Some(timeout) => tokio::time::timeout(timeout.saturating_sub(MARGIN), stage.enter()).await.map_err(|_| {
+        Some(timeout) => tokio::time::timeout(timeout - (timeout / MARGIN).min(LONGEST_MARGIN), stage.enter()).await.map_err(|_| {
             let reading = stage.read();
             let (name, limit, waiting) = (reading.name, reading.limit, reading.waiting);
             Status::deadline_exceeded(format!(
@@ -63,6 +64,31 @@ fn timeout(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_beyond_its_deadline_is_not_done() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let stage = Arc::new(Stage::new("create", 1, runtime.handle().clone()));
+        runtime.block_on(async {
+            let in_front = stage.enter().await;
+            let mut metadata = MetadataMap::new();
+            metadata.insert(TIMEOUT, "20m".parse().unwrap());
+            let error =
+                admitted(&stage, &metadata, || -> Result<(), _> { panic!("it was done") }).await.unwrap_err();
+            assert_eq!(error.code(), tonic::Code::DeadlineExceeded);
+            assert!(
+                error.message().starts_with("the create was not begun within 20ms, and nothing was done"),
+                "{error}"
+            );
+            assert_eq!((stage.read().given_up, stage.read().waiting), (1, 0));
+            drop(in_front);
+            // With no time at all, but nobody in front.
+            metadata.insert(TIMEOUT, "0n".parse().unwrap());
+            let answer = admitted(&stage, &metadata, || Ok(7)).await.unwrap();
+            assert_eq!(*answer.get_ref(), 7);
+            assert!(answer.metadata().get(WAITED).is_some());
+        });
+    }
 
     #[test]
     fn timeouts_are_read_as_grpc_writes_them() {

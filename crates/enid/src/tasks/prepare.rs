@@ -1,6 +1,7 @@
 //! What is made ahead of tasks, in the background: namespaces, and slots for the VPCs in use.
 
 use std::collections::HashSet;
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 
 use enid_model::{EniNumber, MacAddress, Networks, Vpc};
@@ -40,6 +41,9 @@ impl Tasks {
         else {
             return Ok(false);
         };
+        if descriptors_are_scarce() {
+            return Ok(false);
+        }
         // What is left are tasks' numbers.
         let Ok(number) = lock(&self.state).next_number(self.eni_capacity) else { return Ok(false) };
         match self.slot(vpc, router, number) {
@@ -114,6 +118,17 @@ impl Tasks {
         }
         Ok(())
     }
+}
+
+/// Whether the next descriptor is one of the last that the daemon may have: requests need some, too. The lowest that is free
+/// is the next, so its number says how many there are.
+fn descriptors_are_scarce() -> bool {
+    /// For connections, and what requests open.
+    const RESERVE: u64 = 512;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let next = std::fs::File::open("/dev/null").map(|file| u64::try_from(file.as_raw_fd()).unwrap_or(0));
+    let Ok(next) = next else { return true };
+    limit.is_some_and(|limit| next.saturating_add(RESERVE) > limit)
 }
 
 /// Removes host ends, all for the price of one.
