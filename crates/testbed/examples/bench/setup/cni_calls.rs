@@ -1,12 +1,14 @@
 //! CNI plugins as processes, enid's among them: one after the other, and many at once.
 
+use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
+use enid_api::v1::CreateTaskRequest;
 use enid_testbed::floor;
 
 use super::measure::{Times, quantile};
@@ -35,18 +37,22 @@ pub(crate) fn measure(enid: &Path, work: &Path, rounds: u32) -> Result<()> {
     let daemon = Daemon::start(enid, work, "cni", "")?;
     let mut subnets = daemon.networks()?.into_iter().flat_map(|vpc| vpc.subnets);
     let subnet = subnets.next().context("the default network has no subnet")?.id;
-    let own = Cni::enid(program, &folder(work, "calls-enid")?, daemon.socket(), &subnet);
-    let mut plugins = vec![Plugin { name: "enid-cni", host: daemon.host().try_clone()?, cni: own }];
+    let cni = Cni::enid(program, &folder(work, "calls-enid")?, daemon.socket(), &subnet);
+    let mut plugins = vec![Plugin { name: "enid-cni", host: daemon.host().try_clone()?, cni }];
     for name in ["ptp", "bridge"] {
         let cni = Cni::new(name, &folder(work, &format!("calls-{name}"))?, &["10.8.0.0/16"], 9001);
         plugins.push(Plugin { name, host: new_host()?, cni });
     }
+    let own = plugins.first().context("enid's plugin")?;
     for plugin in &plugins {
         // Nobody is measured on an empty host.
         plugin.prepare(0)?;
         plugin.cni.add(0)?;
     }
 
+    let session = daemon.session()?;
+    let own_namespace = CreateTaskRequest { subnet, ..CreateTaskRequest::default() };
+    let (mut adopting, mut making) = (Times::default(), Times::default());
     let mut alone: Vec<Times> = plugins.iter().map(|_| Times::default()).collect();
     for task in 1..=rounds {
         for (plugin, times) in plugins.iter().zip(&mut alone) {
@@ -56,14 +62,32 @@ pub(crate) fn measure(enid: &Path, work: &Path, rounds: u32) -> Result<()> {
             plugin.finish(task)?;
             thread::sleep(SETTLE);
         }
+        // What of enid-cni is the daemon: the same over a connection that is open.
+        for (times, is_adopted) in [(&mut adopting, true), (&mut making, false)] {
+            own.prepare(task)?;
+            let netns = is_adopted.then(|| own.cni.netns(task).display().to_string());
+            let request = CreateTaskRequest { name: format!("call-{task}"), netns, ..own_namespace.clone() };
+            times.create.push(timed(|| session.create(request.clone()).map(drop))?);
+            times.delete.push(timed(|| session.delete(request.name.clone()))?);
+            own.finish(task)?;
+            thread::sleep(SETTLE);
+        }
     }
     report(&format!("CNI calls one after the other; {rounds} rounds"), &plugins, &alone);
+
+    println!(
+        "  the daemon alone: create {:.3}, delete {:.3}; with a namespace of its own: create {:.3}, delete {:.3}",
+        milliseconds(quantile(&adopting.create, 0.5)),
+        milliseconds(quantile(&adopting.delete, 0.5)),
+        milliseconds(quantile(&making.create, 0.5)),
+        milliseconds(quantile(&making.delete, 0.5)),
+    );
 
     for count in BURSTS {
         let mut times: Vec<Times> = plugins.iter().map(|_| Times::default()).collect();
         for _ in 0..BURST_ROUNDS {
             for (plugin, times) in plugins.iter().zip(&mut times) {
-                let tasks = rounds + 1..=rounds + count;
+                let tasks = rounds + 1..rounds + 1 + count;
                 for task in tasks.clone() {
                     plugin.prepare(task)?;
                 }
@@ -100,7 +124,7 @@ impl Plugin {
     /// Each call on a thread of its own; returns what each took from when all were ready.
     fn at_once(
         &self,
-        tasks: impl ExactSizeIterator<Item = u32>,
+        tasks: Range<u32>,
         call: impl Fn(&Cni, u32) -> Result<()> + Sync,
     ) -> Result<Vec<Duration>> {
         let ready = Barrier::new(tasks.len());
