@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, audit, completions, counters, doctor, explain, flow_logs, flows, flush, networks, run, tasks,
-    version,
+    apply, audit, completions, counters, dial, doctor, explain, flow_logs, flows, flush, networks, proxy,
+    run, tasks, version,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -71,6 +71,8 @@ enum Command {
     )]
     FlowLog(flow_logs::FlowLogCommand),
     Run(run::Run),
+    Dial(dial::Dial),
+    Proxy(proxy::Proxy),
     Explain(explain::Explain),
     Flows(flows::Flows),
     Counters(counters::Counters),
@@ -98,6 +100,8 @@ impl Arguments {
             Command::Task(command) => command.execute(&session),
             Command::FlowLog(command) => command.execute(&session),
             Command::Run(command) => command.execute(&session),
+            Command::Dial(command) => command.execute(&session),
+            Command::Proxy(command) => command.execute(&session),
             Command::Explain(command) => command.execute(&session),
             Command::Flows(command) => command.execute(&session),
             Command::Counters(command) => command.execute(&session),

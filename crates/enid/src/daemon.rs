@@ -30,6 +30,7 @@ use crate::doctor::{self, Doctor};
 use crate::flow_logs::FlowLogs;
 use crate::kernel::Version;
 use crate::networks::NetworkState;
+use crate::proxy::Proxies;
 use crate::router::Routers;
 use crate::run::{Runs, check_cgroup2, find_cgroup_directory};
 use crate::segmentation::Segmentation;
@@ -149,11 +150,16 @@ impl Daemon {
         let deliveries = tokio::spawn(deliver(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
         let dialing = Arc::new(Dialing::new(Arc::clone(&self.tasks)));
-        let dials = tokio::spawn(self.dial_socket.serve(dialing));
+        let dials = tokio::spawn(self.dial_socket.serve(Arc::clone(&dialing)));
+        let proxies = Arc::new(Proxies::new(dialing));
         let stopping_began = Notify::new();
         let serving = Server::builder()
             .add_service(NetworkServiceServer::new(NetworkApi { tasks: Arc::clone(&self.tasks) }))
-            .add_service(TaskServiceServer::new(TaskApi { tasks: Arc::clone(&self.tasks), runs: self.runs }))
+            .add_service(TaskServiceServer::new(TaskApi {
+                tasks: Arc::clone(&self.tasks),
+                runs: self.runs,
+                proxies,
+            }))
             .add_service(FlowLogServiceServer::new(FlowLogApi { tasks: Arc::clone(&self.tasks) }))
             .add_service(FlowServiceServer::new(FlowApi { tasks: Arc::clone(&self.tasks) }))
             .add_service(HostServiceServer::new(HostApi { doctor: self.doctor }))

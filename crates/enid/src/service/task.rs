@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use enid_api::dial::wire::{ErrorCode, Refusal};
 use enid_api::v1::{
     self, CreateTaskRequest, DeleteTaskRequest, DeleteTaskResponse, ExplainRequest, ExplainResponse,
-    GetTaskRequest, ListTasksRequest, ListTasksResponse, PrepareRunRequest, PrepareRunResponse,
-    UpdateTaskRequest,
+    GetTaskRequest, ListTasksRequest, ListTasksResponse, OpenProxyRequest, OpenProxyResponse,
+    PrepareRunRequest, PrepareRunResponse, UpdateTaskRequest,
 };
 use enid_model::{
     EcsTask, IdleTimeouts, ModelError, Mtu, Tags, TaskName, TcpEstablishedTimeout, TrafficClass,
@@ -14,11 +15,13 @@ use enid_model::{
 };
 use enid_store::TaskRecord;
 use tokio::runtime::Handle;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::{blocking, ecs, explain, message};
 use crate::EnidError;
 use crate::addresses::WantedAddresses;
+use crate::dial::Caller;
+use crate::proxy::Proxies;
 use crate::run::{RunPlace, Runs};
 use crate::tasks::{NewTask, Tasks, check_namespace};
 
@@ -27,6 +30,7 @@ use crate::tasks::{NewTask, Tasks, check_namespace};
 pub(crate) struct TaskApi {
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) runs: Arc<Runs>,
+    pub(crate) proxies: Arc<Proxies>,
 }
 
 #[tonic::async_trait]
@@ -110,11 +114,31 @@ impl v1::task_service_server::TaskService for TaskApi {
         .await
     }
 
+    async fn open_proxy(
+        &self,
+        request: Request<OpenProxyRequest>,
+    ) -> Result<Response<OpenProxyResponse>, Status> {
+        let request = request.into_inner();
+        let task: TaskName = request.task.parse().map_err(EnidError::from)?;
+        let class: TrafficClass = request.traffic_class.parse().map_err(EnidError::from)?;
+        let url = self.proxies.open(&Caller { task, class }).await.map_err(proxy_status)?;
+        Ok(Response::new(OpenProxyResponse { url }))
+    }
+
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
         let packet = explain::packet(request.into_inner())?;
         let (tasks, runtime) = (Arc::clone(&self.tasks), Handle::current());
         blocking(move || Ok(explain::message(crate::explain::explain(&tasks, &runtime, &packet)?))).await
     }
+}
+
+fn proxy_status(refusal: Refusal) -> Status {
+    let code = match refusal.code {
+        ErrorCode::NoSuchTask => Code::NotFound,
+        ErrorCode::TaskBroken | ErrorCode::ClassNotCarried => Code::FailedPrecondition,
+        _ => Code::Internal,
+    };
+    Status::new(code, refusal.message)
 }
 
 fn parse(request: CreateTaskRequest) -> Result<NewTask, EnidError> {
