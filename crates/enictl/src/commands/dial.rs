@@ -1,7 +1,7 @@
 //! `enictl dial`.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
@@ -70,14 +70,28 @@ fn converse(mut connection: TcpStream) -> io::Result<()> {
     let mut sending = connection.try_clone()?;
     // It ends with the process: a terminal may have nothing to say any more.
     thread::spawn(move || {
-        if io::copy(&mut io::stdin().lock(), &mut sending).is_ok() {
+        if pass_on(&mut io::stdin().lock(), &mut sending).is_ok() {
             // The other end may have closed meanwhile.
             let _ = sending.shutdown(Shutdown::Write);
         }
     });
     // As it comes, not line by line: the other end may wait for an answer to half a line.
     let mut out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    io::copy(&mut connection, &mut out).map(drop)
+    pass_on(&mut connection, &mut out)
+}
+
+/// Passes bytes on until there are no more. `io::copy` would have the kernel move them (splice(2)), which keeps a pipe locked while it
+/// waits for a socket: whoever reads the pipe then waits for what comes next before it gets what is there.
+fn pass_on(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return to.flush(),
+            Ok(length) => to.write_all(buffer.get(..length).unwrap_or_default())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 #[cfg(test)]
