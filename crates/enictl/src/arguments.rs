@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, audit, completions, counters, doctor, events, explain, flow_logs, flows, flush, networks,
-    platform_versions, run, setup_times, tasks, version,
+    apply, audit, completions, counters, dial, doctor, events, explain, flow_logs, flows, flush, networks,
+    platform_versions, proxy, run, setup_times, tasks, version,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -75,6 +75,8 @@ enum Command {
     PlatformVersion(platform_versions::PlatformVersionCommand),
     Run(run::Run),
     Events(events::Events),
+    Dial(dial::Dial),
+    Proxy(proxy::Proxy),
     Explain(explain::Explain),
     Flows(flows::Flows),
     Counters(counters::Counters),
@@ -105,6 +107,8 @@ impl Arguments {
             Command::PlatformVersion(command) => command.execute(&session),
             Command::Run(command) => command.execute(&session),
             Command::Events(command) => command.execute(&session),
+            Command::Dial(command) => command.execute(&session),
+            Command::Proxy(command) => command.execute(&session),
             Command::Explain(command) => command.execute(&session),
             Command::Flows(command) => command.execute(&session),
             Command::Counters(command) => command.execute(&session),

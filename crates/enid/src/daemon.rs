@@ -34,6 +34,7 @@ use crate::filling::Filling;
 use crate::flow_logs::FlowLogs;
 use crate::kernel::Version;
 use crate::networks::NetworkState;
+use crate::proxy::Proxies;
 use crate::router::Routers;
 use crate::run::{Runs, check_cgroup2, find_cgroup_directory};
 use crate::segmentation::Segmentation;
@@ -155,7 +156,8 @@ impl Daemon {
         let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
         let ahead = tokio::spawn(ahead::run(Arc::clone(&self.tasks)));
         let dialing = Arc::new(Dialing::new(Arc::clone(&self.tasks)));
-        let dials = tokio::spawn(self.dial_socket.serve(dialing));
+        let dials = tokio::spawn(self.dial_socket.serve(Arc::clone(&dialing)));
+        let proxies = Arc::new(Proxies::new(dialing));
         let stopping_began = Notify::new();
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<TaskServiceServer<TaskApi>>().await;
@@ -165,7 +167,11 @@ impl Daemon {
         let serving = Server::builder()
             .layer(Guard::new(self.access))
             .add_service(NetworkServiceServer::new(NetworkApi { tasks: Arc::clone(tasks) }))
-            .add_service(TaskServiceServer::new(TaskApi { tasks: Arc::clone(tasks), runs: self.runs }))
+            .add_service(TaskServiceServer::new(TaskApi {
+                tasks: Arc::clone(tasks),
+                runs: self.runs,
+                proxies,
+            }))
             .add_service(FlowLogServiceServer::new(FlowLogApi { tasks: Arc::clone(tasks) }))
             .add_service(FlowServiceServer::new(FlowApi::new(Arc::clone(tasks))))
             .add_service(EventServiceServer::new(EventApi { events: Arc::clone(&tasks.events) }))

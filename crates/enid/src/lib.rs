@@ -24,6 +24,7 @@ mod kernel;
 mod lives;
 mod networks;
 mod policy;
+mod proxy;
 mod purge;
 mod reaper;
 mod router;

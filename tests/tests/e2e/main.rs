@@ -41,6 +41,7 @@ mod outside;
 mod path_mtu;
 mod platform_versions;
 mod policy;
+mod proxy;
 mod purge;
 mod refused;
 mod refused_records;

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use enid_model::TrafficClass;
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 use super::channel::{Channel, Message};
 use super::error::DialError;
-use super::wire::{Answer, Protocol, Request};
+use super::stock::{BATCH, Kind, Stock};
+use super::wire::{Answer, Family, Protocol, Request};
 
 /// Asks for connections on behalf of a task, in a traffic class. Cheap to clone; clones share connections to the daemon,
 /// which are made as they are needed, and again where the daemon was restarted meanwhile.
@@ -24,6 +25,8 @@ pub struct Dialer {
     task: Arc<str>,
     class: TrafficClass,
     timeout: Option<Duration>,
+    /// Sockets made ahead, where that is wanted.
+    stock: Option<Arc<Stock>>,
 }
 
 /// The daemon's socket, and connections to it on which nothing is asked.
@@ -53,7 +56,13 @@ impl Dialer {
     /// Dials on behalf of `task` by the daemon's dial socket at `socket`, in the class `application`. It does not connect yet.
     pub fn new(socket: impl Into<PathBuf>, task: impl Into<Arc<str>>) -> Self {
         let daemon = Daemon { socket: socket.into(), idle: Mutex::new(Vec::new()) };
-        Self { daemon: Arc::new(daemon), task: task.into(), class: TrafficClass::default(), timeout: None }
+        Self {
+            daemon: Arc::new(daemon),
+            task: task.into(),
+            class: TrafficClass::default(),
+            timeout: None,
+            stock: None,
+        }
     }
 
     /// Dials in another traffic class.
@@ -77,15 +86,65 @@ impl Dialer {
         self
     }
 
+    /// Has the daemon make sockets ahead, which this process connects itself: for many connections to addresses, each of
+    /// which then costs what it would cost the task itself, without a way to the daemon. Names still take that way.
+    ///
+    /// The sockets hold the task's namespace. They are closed when the task is deleted, and 10 s after they were made.
+    #[must_use]
+    pub fn ahead(mut self) -> Self {
+        self.stock = Some(Arc::default());
+        self
+    }
+
     /// Connects by TCP to a name or an address.
     ///
     /// # Errors
     /// See [`DialError`].
     pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
+        if let (Some(stock), Ok(address)) = (&self.stock, host.parse()) {
+            let address = SocketAddr::new(address, port);
+            if let Some(socket) = self.take(stock, address) {
+                return self.connect_oneself(socket, address).await;
+            }
+        }
+        self.connect_by_daemon(host, port).await
+    }
+
+    async fn connect_by_daemon(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
         let socket = self.dial(host, port, Protocol::Tcp).await?.socket;
         let stream = std::net::TcpStream::from(socket);
         stream.set_nonblocking(true).map_err(DialError::Socket)?;
         TcpStream::from_std(stream).map_err(DialError::Socket)
+    }
+
+    /// Connects a socket that was made ahead. Where that fails or takes long, the daemon tries too, and says why.
+    async fn connect_oneself(&self, socket: OwnedFd, to: SocketAddr) -> Result<TcpStream, DialError> {
+        /// As long as the daemon waits before it asks for reasons.
+        const PATIENCE: Duration = Duration::from_millis(300);
+        let socket = std::net::TcpStream::from(socket);
+        socket.set_nonblocking(true).map_err(DialError::Socket)?;
+        let connecting = TcpSocket::from_std_stream(socket).connect(to);
+        tokio::pin!(connecting);
+        if let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, &mut connecting).await {
+            return Ok(stream);
+        }
+        self.connect_by_daemon(&to.ip().to_string(), to.port()).await
+    }
+
+    /// A socket that was made ahead. In the background more are asked for before there are none.
+    fn take(&self, stock: &Arc<Stock>, to: SocketAddr) -> Option<OwnedFd> {
+        let family = if to.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 };
+        let kind = Kind { task: Arc::clone(&self.task), class: self.class, family };
+        let (socket, is_low) = stock.take(&kind);
+        if is_low {
+            let request = Request { sockets: Some(BATCH), family: Some(family), ..self.request() };
+            let (daemon, stock) = (Arc::clone(&self.daemon), Arc::clone(stock));
+            tokio::spawn(async move {
+                let filled = daemon.prepare(&request).await;
+                stock.put(kind, filled);
+            });
+        }
+        socket
     }
 
     /// A UDP socket that sends to a name or an address, and receives from there alone.
@@ -141,6 +200,15 @@ impl Daemon {
         let channel = self.connect()?;
         let message = exchange(&channel, &text).await.map_err(DialError::Broken)?;
         self.finish(channel, request, message)
+    }
+
+    /// Asks for sockets. Nothing if there are none: whoever dials by the daemon then learns why.
+    async fn prepare(&self, request: &Request) -> Option<(Channel, Vec<OwnedFd>)> {
+        let text = serde_json::to_vec(request).ok()?;
+        // A conversation of their own: its end is theirs.
+        let channel = self.connect().ok()?;
+        let message = exchange(&channel, &text).await.ok()?;
+        (!message.is_cut && !message.descriptors.is_empty()).then_some((channel, message.descriptors))
     }
 
     fn finish(

@@ -23,6 +23,7 @@ mod channel;
 mod connector;
 mod dialer;
 mod error;
+mod stock;
 pub mod wire;
 
 pub use channel::{Channel, MAX_DESCRIPTORS, Message};

@@ -1,6 +1,6 @@
 //! Dialing: connections through a task's ENI, for whoever works on the task's behalf.
 //!
-//! [`door`] listens on the dial socket and [`conversation`] speaks with a caller; the [proxy](crate::proxy) comes from another
+//! [`door`] listens on the dial socket and [`conversation`] speaks with a caller; a [proxy](crate::proxy) comes from another
 //! side. Both end in [`Dialing::dial`]: [`maker`] makes sockets in the task's namespace, tagged before they are used,
 //! [`names`] finds addresses as the task would, and [`race`] connects to the first that answers.
 
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enid_api::dial::wire::{ErrorCode, Family, PLATFORM, Protocol, Refusal};
-use enid_model::{Carrier, TaskName, TrafficClass};
+use enid_model::{Carrier, EniId, TaskName, TrafficClass};
 use enid_store::TaskRecord;
 use tokio::sync::Semaphore;
 
@@ -177,6 +177,18 @@ impl Dialing {
             domain: vpc.domain.to_string(),
             sockets: sockets.clone(),
         })
+    }
+}
+
+impl Way {
+    /// The task's ENI, whichever ENI the way goes by.
+    pub(crate) fn eni(&self) -> EniId {
+        self.record.task.eni.id
+    }
+
+    /// Until the task is deleted.
+    pub(crate) fn into_life(self) -> Life {
+        self.life
     }
 }
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use enid_api::Refusal;
+use enid_api::dial::wire::{ErrorCode, Refusal as Refused};
 use enid_api::v1::{
     self, CreateTaskRequest, CreateTaskStep, DeleteTaskRequest, DeleteTaskResponse, ExplainRequest,
-    ExplainResponse, GetTaskRequest, ListTasksRequest, ListTasksResponse, PrepareRunRequest,
-    PrepareRunResponse, UpdateTaskRequest,
+    ExplainResponse, GetTaskRequest, ListTasksRequest, ListTasksResponse, OpenProxyRequest,
+    OpenProxyResponse, PrepareRunRequest, PrepareRunResponse, UpdateTaskRequest,
 };
 use enid_model::{
     EcsTask, IdleTimeouts, ModelError, Mtu, Tags, TaskName, TcpEstablishedTimeout, TrafficClass,
@@ -16,12 +18,14 @@ use enid_store::{TaskRecord, TaskState};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::admitted::admitted;
 use super::{blocking, ecs, explain, message};
 use crate::EnidError;
 use crate::addresses::WantedAddresses;
+use crate::dial::Caller;
+use crate::proxy::Proxies;
 use crate::run::{RunPlace, Runs};
 use crate::tasks::{NewTask, Tasks, check_namespace};
 
@@ -30,6 +34,7 @@ use crate::tasks::{NewTask, Tasks, check_namespace};
 pub(crate) struct TaskApi {
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) runs: Arc<Runs>,
+    pub(crate) proxies: Arc<Proxies>,
 }
 
 /// The answers of one create in steps, and an error after them.
@@ -163,11 +168,32 @@ impl v1::task_service_server::TaskService for TaskApi {
         .await
     }
 
+    async fn open_proxy(
+        &self,
+        request: Request<OpenProxyRequest>,
+    ) -> Result<Response<OpenProxyResponse>, Status> {
+        let request = request.into_inner();
+        let task: TaskName = request.task.parse().map_err(EnidError::from)?;
+        let class: TrafficClass = request.traffic_class.parse().map_err(EnidError::from)?;
+        let url = self.proxies.open(&Caller { task, class }).await.map_err(proxy_status)?;
+        Ok(Response::new(OpenProxyResponse { url }))
+    }
+
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
         let packet = explain::packet(request.into_inner())?;
         let (tasks, runtime) = (Arc::clone(&self.tasks), Handle::current());
         blocking(move || Ok(explain::message(crate::explain::explain(&tasks, &runtime, &packet)?))).await
     }
+}
+
+fn proxy_status(refused: Refused) -> Status {
+    let (code, reason) = match refused.code {
+        ErrorCode::NoSuchTask => (Code::NotFound, "TASK_NOT_FOUND"),
+        ErrorCode::TaskBroken => (Code::FailedPrecondition, "TASK_BROKEN"),
+        ErrorCode::ClassNotCarried => (Code::FailedPrecondition, "CLASS_NOT_OF_PLATFORM_VERSION"),
+        _ => (Code::Internal, "HOST_FAILED"),
+    };
+    Refusal { reason: reason.to_owned(), todo: None, object: None }.into_status(code, refused.message)
 }
 
 fn parse(request: CreateTaskRequest) -> Result<NewTask, EnidError> {
