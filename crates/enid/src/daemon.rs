@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::dial::Dialing;
 use crate::dial::door::DialSocket;
 use crate::doctor::{self, Doctor};
-use crate::door::{Access, Guard, Visitor};
+use crate::door::{Access, Guard, Porter};
 use crate::events::Events;
 use crate::filling::Filling;
 use crate::flow_logs::FlowLogs;
@@ -163,7 +163,11 @@ impl Daemon {
         health.set_serving::<TaskServiceServer<TaskApi>>().await;
         let tasks = &self.tasks;
         let host = HostApi { doctor: self.doctor, tasks: Arc::clone(tasks) };
-        let visitors = UnixListenerStream::new(self.listener).map(|stream| Visitor::new(stream?));
+        let porter = Porter::new(self.access.clone());
+        let visitors = UnixListenerStream::new(self.listener).filter_map(move |stream| match stream {
+            Ok(stream) => porter.admit(stream).map(Ok),
+            Err(error) => Some(Err(error)),
+        });
         let serving = Server::builder()
             .layer(Guard::new(self.access))
             .add_service(NetworkServiceServer::new(NetworkApi { tasks: Arc::clone(tasks) }))

@@ -14,7 +14,7 @@ use crate::EnidError;
 use crate::daemon::StartError;
 
 pub(crate) use guard::Guard;
-pub(crate) use visitor::{Peer, Visitor};
+pub(crate) use visitor::{Peer, Porter};
 
 /// What somebody may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

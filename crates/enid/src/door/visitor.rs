@@ -5,11 +5,14 @@ use std::mem::size_of;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tonic::transport::server::Connected;
+
+use super::{Access, Rights};
 
 /// The credentials of a process as they were when it connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,11 +74,51 @@ fn groups_of(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
 pub(crate) struct Visitor {
     stream: UnixStream,
     peer: Peer,
+    _stranger: Option<Stranger>,
 }
 
-impl Visitor {
-    pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
-        Ok(Self { peer: Peer::of(stream.as_fd())?, stream })
+/// How many may be told that they may nothing here, at once: connections cost descriptors, which others need.
+const MOST_STRANGERS: usize = 16;
+
+/// Lets people in who come to the door.
+#[derive(Debug)]
+pub(crate) struct Porter {
+    access: Access,
+    strangers: Arc<AtomicUsize>,
+}
+
+impl Porter {
+    pub(crate) fn new(access: Access) -> Self {
+        Self { access, strangers: Arc::default() }
+    }
+
+    /// Lets somebody in; nobody if it can't be told who it is, or if there are too many strangers.
+    pub(crate) fn admit(&self, stream: UnixStream) -> Option<Visitor> {
+        let peer = Peer::of(stream.as_fd())
+            .inspect_err(|error| tracing::debug!(%error, "somebody left before it could be told who it was"))
+            .ok()?;
+        let stranger = match self.access.rights(&peer) {
+            Rights::None => Some(Stranger::count(&self.strangers)?),
+            _ => None,
+        };
+        Some(Visitor { stream, peer, _stranger: stranger })
+    }
+}
+
+/// A connection of somebody who may nothing, counted until it is dropped.
+#[derive(Debug)]
+struct Stranger(Arc<AtomicUsize>);
+
+impl Stranger {
+    fn count(strangers: &Arc<AtomicUsize>) -> Option<Self> {
+        let one = Self(Arc::clone(strangers));
+        (one.0.fetch_add(1, Ordering::Relaxed) < MOST_STRANGERS).then_some(one)
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -126,6 +169,17 @@ impl AsyncWrite for Visitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strangers_are_few_and_leave_room_when_they_go() {
+        let strangers = Arc::default();
+        let mut inside: Vec<Stranger> =
+            (0..MOST_STRANGERS).filter_map(|_| Stranger::count(&strangers)).collect();
+        assert_eq!(inside.len(), MOST_STRANGERS);
+        assert!(Stranger::count(&strangers).is_none());
+        inside.pop();
+        assert!(Stranger::count(&strangers).is_some());
+    }
 
     #[tokio::test]
     async fn a_peer_is_known() {

@@ -5,6 +5,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use enid_testbed::{Host, HostOptions, program};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 
 /// Two groups that every Debian has: here, who may change things, and who may look.
 const CHANGERS: (&str, u32) = ("operator", 37);
@@ -19,14 +21,17 @@ fn enictl(host: &Host, groups: &[u32], arguments: &[&str]) -> Result<String, Str
     }
     let mut command = Command::new(copy);
     command.arg("--socket").arg(host.socket()).args(arguments);
-    let groups: Vec<rustix::process::Gid> =
-        groups.iter().map(|group| rustix::process::Gid::from_raw(*group)).collect();
+    run_as_nobody(&mut command, groups)
+}
+
+fn run_as_nobody(command: &mut Command, groups: &[u32]) -> Result<String, String> {
+    let groups: Vec<Gid> = groups.iter().map(|group| Gid::from_raw(*group)).collect();
     // SAFETY: between fork and exec only system calls are made.
     unsafe {
         command.pre_exec(move || {
-            rustix::thread::set_thread_groups(&groups)?;
-            rustix::thread::set_thread_gid(rustix::process::Gid::from_raw(NOBODY))?;
-            Ok(rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(NOBODY))?)
+            set_thread_groups(&groups)?;
+            set_thread_gid(Gid::from_raw(NOBODY))?;
+            Ok(set_thread_uid(Uid::from_raw(NOBODY))?)
         });
     }
     let output = command.output().unwrap();
@@ -95,4 +100,32 @@ fn without_readers_the_file_system_keeps_others_out() {
     let refused = enictl(&host, &[READERS.1], &["task", "list"]).unwrap_err();
     assert!(refused.contains("may not be opened by this user"), "{refused}");
     assert!(enictl(&host, &[CHANGERS.1], &["task", "list"]).is_ok());
+}
+
+/// Where everybody may knock, nobody keeps the others out by knocking all the time.
+#[test]
+fn strangers_can_not_hold_the_door() {
+    const SCRIPT: &str = r#"
+import socket, sys
+knocks = [socket.socket(socket.AF_UNIX) for _ in range(500)]
+for knock in knocks:
+    knock.settimeout(20)
+    knock.connect(sys.argv[1])
+turned_away = 0
+for knock in knocks[16:]:
+    try:
+        turned_away += knock.recv(1) == b""
+    except ConnectionResetError:
+        turned_away += 1
+print(turned_away)
+"#;
+    let mut host = Host::make(&HostOptions::default());
+    host.configure_first(&format!("reader_group = \"{}\"\n", READERS.0));
+    host.start_daemon();
+    open_folders(&host);
+    let mut python = Command::new("/usr/bin/python3");
+    python.arg("-c").arg(SCRIPT).arg(host.socket());
+    assert_eq!(run_as_nobody(&mut python, &[]), Ok("484".to_owned()));
+    assert_eq!(host.tasks(), []);
+    assert!(enictl(&host, &[], &["task", "list"]).unwrap_err().contains("may do nothing here"));
 }
