@@ -1,5 +1,6 @@
 //! `enictl setup-times`.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -58,7 +59,8 @@ fn table(response: &SetupTimesResponse) -> String {
     }
     let mut text = table.finish();
     for slots in &response.prepared_slots {
-        text += &format!("\n{}: {} of {} slots are ready\n", slots.vpc_id, slots.ready, slots.wanted);
+        // Writing to a String does not fail.
+        let _ = write!(text, "\n{}: {} of {} slots are ready\n", slots.vpc_id, slots.ready, slots.wanted);
     }
     text
 }
@@ -68,13 +70,12 @@ fn at_most(times: Option<&TimeHistogram>, percent: u64) -> String {
     let Some(times) = times.filter(|times| times.count > 0) else { return "-".to_owned() };
     let rank = (times.count * percent).div_ceil(100);
     let bound = |bucket: &enid_api::v1::TimeBucket| bucket.upper_bound_seconds.map(|bound| bound * 1000.0);
-    match times.buckets.iter().find(|bucket| bucket.cumulative_count >= rank).map(bound) {
-        Some(Some(milliseconds)) => format!("{milliseconds} ms"),
-        _ => {
-            let last = times.buckets.iter().filter_map(bound).next_back().unwrap_or_default();
-            format!("> {last} ms")
-        }
+    let found = times.buckets.iter().find(|bucket| bucket.cumulative_count >= rank);
+    if let Some(milliseconds) = found.and_then(bound) {
+        return format!("{milliseconds} ms");
     }
+    let last = times.buckets.iter().filter_map(bound).next_back().unwrap_or_default();
+    format!("> {last} ms")
 }
 
 #[cfg(test)]
@@ -82,15 +83,14 @@ mod tests {
     use super::*;
     use enid_api::v1::{PreparedSlots, SetupStage, TimeBucket};
 
-    fn times(counts: [u64; 3]) -> Option<TimeHistogram> {
+    fn times(counts: [u64; 3]) -> TimeHistogram {
         let bounds = [Some(0.000_25), Some(0.005), None];
-        let mut buckets = Vec::new();
-        let mut count = 0;
+        let (mut buckets, mut count) = (Vec::new(), 0);
         for (upper_bound_seconds, more) in bounds.into_iter().zip(counts) {
             count += more;
             buckets.push(TimeBucket { upper_bound_seconds, cumulative_count: count });
         }
-        Some(TimeHistogram { buckets, count, sum_seconds: 1.0 })
+        TimeHistogram { buckets, count, sum_seconds: 1.0 }
     }
 
     #[test]
@@ -102,8 +102,8 @@ mod tests {
             waiting: 30,
             admitted: 1_200,
             given_up: 1,
-            waited: times(waited),
-            ran: times(ran),
+            waited: Some(times(waited)),
+            ran: Some(times(ran)),
         };
         let response = SetupTimesResponse {
             stages: vec![stage("create", [98, 2, 0], [50, 49, 1]), stage("link", [1, 2, 2], [0, 0, 0])],

@@ -65,7 +65,9 @@ mod tests {
         fn each_time_is_in_the_first_bucket_that_has_room_for_it(times in prop::collection::vec(0_u64..20_000_000_000, 0..50)) {
             let histogram = Histogram::default();
             let times: Vec<Duration> = times.into_iter().map(Duration::from_nanos).collect();
-            times.iter().for_each(|time| histogram.add(*time));
+            for time in &times {
+                histogram.add(*time);
+            }
             let read = histogram.read();
             prop_assert_eq!(read.count, times.len() as u64);
             prop_assert_eq!(read.sum, times.iter().sum());

@@ -28,7 +28,7 @@ pub(super) async fn admitted<T: Send + 'static>(
     let timeout = metadata.get(TIMEOUT).and_then(|value| timeout(value.to_str().ok()?));
     let turn = match timeout {
         None => stage.enter().await,
-        Some(timeout) => tokio::time::timeout(timeout - (timeout / MARGIN).min(LONGEST_MARGIN), stage.enter()).await.map_err(|_| {
+        Some(timeout) => tokio::time::timeout(timeout.saturating_sub((timeout / MARGIN).min(LONGEST_MARGIN)), stage.enter()).await.map_err(|_| {
             let reading = stage.read();
             let (name, limit, waiting) = (reading.name, reading.limit, reading.waiting);
             Status::deadline_exceeded(format!(

@@ -125,7 +125,9 @@ fn delete(tasks: &Tasks, object: Object) -> Result<(), EnidError> {
             let router = tasks.routers.get(vpc.id);
             tasks.routers.remove(vpc.id)?;
             // Their links go with the router.
-            router.iter().for_each(|router| tasks.forget_slots(router));
+            if let Some(router) = router {
+                tasks.forget_slots(&router);
+            }
             tasks.networks.remove_vpc(vpc.id)
         }
         Object::Subnet(wanted) => {

@@ -8,12 +8,12 @@ use crate::tasks::Tasks;
 /// The stages, and what is ready.
 pub(super) fn message(tasks: &Tasks) -> SetupTimesResponse {
     SetupTimesResponse {
-        stages: tasks.stages.all().map(|stage| self::stage(stage.read())).into(),
+        stages: tasks.stages.all().map(|stage| self::stage(&stage.read())).into(),
         prepared_slots: prepared_slots(tasks),
     }
 }
 
-fn stage(reading: StageReading) -> v1::SetupStage {
+fn stage(reading: &StageReading) -> v1::SetupStage {
     v1::SetupStage {
         stage: reading.name.to_owned(),
         limit: reading.limit,

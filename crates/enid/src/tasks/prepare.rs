@@ -86,7 +86,9 @@ impl Tasks {
 
     fn slots_gone(&self, numbers: &[EniNumber]) {
         let mut state = lock(&self.state);
-        numbers.iter().for_each(|number| state.release_number(*number, self.eni_capacity));
+        for number in numbers {
+            state.release_number(*number, self.eni_capacity);
+        }
         drop(state);
         self.slots.gone(numbers);
     }

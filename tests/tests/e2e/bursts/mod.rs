@@ -72,25 +72,25 @@ fn end() -> End {
     }
 }
 
+/// A request with the deadline that it has, if it has one.
+fn within<T>(request: T, end: End) -> Request<T> {
+    let mut request = Request::new(request);
+    if let End::Deadline(time) = end {
+        request.set_timeout(time);
+    }
+    request
+}
+
 /// Asks for a create or a delete; the outcome is none if it was given up.
 async fn ask(client: &Client, name: &str, subnet: Option<&str>, end: End) -> Option<Result<(), Status>> {
     let work = async {
         let mut tasks = client.tasks();
-        match subnet {
-            Some(subnet) => {
-                let mut request = Request::new(new_task(name, subnet));
-                if let End::Deadline(time) = end {
-                    request.set_timeout(time);
-                }
-                tasks.create(request).await.map(drop)
-            }
-            None => {
-                let mut request = Request::new(DeleteTaskRequest { name: name.to_owned() });
-                if let End::Deadline(time) = end {
-                    request.set_timeout(time);
-                }
-                tasks.delete(request).await.map(drop)
-            }
+        if let Some(subnet) = subnet {
+            let request = new_task(name, subnet);
+            tasks.create(within(request, end)).await.map(drop)
+        } else {
+            let request = DeleteTaskRequest { name: name.to_owned() };
+            tasks.delete(within(request, end)).await.map(drop)
         }
     };
     match end {
@@ -173,7 +173,9 @@ fn delete_all(host: &Host) {
 fn storm_leaves_what_is_listed(prepared_slots: u32) {
     let mut host = host_as(&options(prepared_slots));
     // Routers are made by a VPC's first task, and stay.
-    SUBNETS.iter().for_each(|subnet| drop(host.create(&subnet.replace('/', "-"), subnet)));
+    for subnet in SUBNETS {
+        host.create(&subnet.replace('/', "-"), subnet);
+    }
     delete_all(&host);
     settle(&host, prepared_slots);
     let before = inventory(&mut host);
@@ -219,7 +221,9 @@ fn what_is_given_up_in_a_storm_leaves_nothing_half_made_with_slots() {
 /// The daemon is killed in the middle of a storm, again and again.
 fn kills_leave_what_is_listed(prepared_slots: u32) {
     let mut host = host_as(&HostOptions { daemon: DaemonKind::Process, ..options(prepared_slots) });
-    SUBNETS.iter().for_each(|subnet| drop(host.create(&subnet.replace('/', "-"), subnet)));
+    for subnet in SUBNETS {
+        host.create(&subnet.replace('/', "-"), subnet);
+    }
     for round in 0..4 {
         let pid = host.daemon_process();
         std::thread::scope(|scope| {

@@ -137,21 +137,21 @@ pub(crate) fn assert_whole(host: &mut Host) {
     });
     assert!(settled, "host ends {found:?}, for tasks {wanted:?}");
 
-    let mut routes = BTreeSet::new();
+    let mut ways = BTreeSet::new();
     for router in &routers {
         let lines = network(&open(router)).into_iter();
-        routes.extend(lines.filter(|line| line.contains(" eni") && !line.starts_with("link ")));
+        ways.extend(lines.filter(|line| line.contains(" eni") && !line.starts_with("link ")));
     }
     // Each host end has an IPv6 multicast route of the kernel's.
-    routes.retain(|line| !line.starts_with("route -6 ff00::/8"));
-    let routes_of = |task: &Task| {
+    ways.retain(|line| !line.starts_with("route -6 ff00::/8"));
+    let ways_of = |task: &Task| {
         let device = format!("eni{}", number(task));
         let of = |address: IpAddr, family| {
             [format!("route {family} {address} {device}"), format!("neighbour {address} {device}")]
         };
         [of(ipv4(task), "-4"), of(ipv6(task), "-6")].concat()
     };
-    assert_eq!(routes, tasks.iter().flat_map(routes_of).collect(), "routes and neighbours");
+    assert_eq!(ways, tasks.iter().flat_map(ways_of).collect(), "routes and neighbours");
 
     for task in &tasks {
         assert_eq!(link_names(&inside(task)), ["lo", "eth0"], "{}", task.name);
