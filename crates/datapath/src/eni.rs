@@ -246,6 +246,13 @@ impl Datapath {
         self.socket_classes.set(&sys::number(socket), &tag)
     }
 
+    /// The cgroups whose sockets are tagged, each with the ENI.
+    pub fn classes(&self) -> Result<Vec<(u64, u32)>, DatapathError> {
+        let mut classes = Vec::new();
+        self.classes.for_each(&mut |cgroup, tag| classes.push((*cgroup, tag.eni)))?;
+        Ok(classes)
+    }
+
     fn ledger(&self, number: EniNumber, direction: Direction) -> Result<Ledger, DatapathError> {
         let mut sum = Ledger::default();
         for of_cpu in self.ledgers.get(self.ledger_index(number, direction))? {

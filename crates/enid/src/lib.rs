@@ -5,14 +5,19 @@
 
 mod accounting;
 mod addresses;
+mod admission;
+mod ahead;
 mod config;
 mod daemon;
 mod delivery;
 mod dial;
 mod doctor;
+mod door;
 mod eni;
 mod error;
+mod events;
 mod explain;
+mod filling;
 mod flow_logs;
 mod forwarding;
 mod kernel;
@@ -27,6 +32,7 @@ mod run;
 mod segmentation;
 mod service;
 mod services;
+mod slots;
 mod sole;
 mod spares;
 mod tasks;

@@ -42,7 +42,7 @@ pub use name::{Name, TaskName};
 pub use network::{Subnet, Uplink, Vpc};
 pub use network_file::{
     FlowLogSpec, NetworkFileError, NetworkSpec, PrefixListSpec, Problem, SecurityGroupSpec, SubnetSpec,
-    VpcSpec, Written,
+    VpcSpec, Written, nearest,
 };
 pub use networks::{
     Action, ApplyError, Change, ListUpdate, LookupError, Networks, Object, Refusal, RemoveError,

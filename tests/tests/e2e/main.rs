@@ -11,9 +11,12 @@
 
 mod accounting;
 mod adopted;
+mod api;
 mod audit_range;
 mod bad_input;
+mod bursts;
 mod classes;
+mod cni;
 mod command_line;
 mod connectivity;
 mod create;
@@ -26,6 +29,7 @@ mod exactness;
 mod flow_log;
 mod flow_log_fields;
 mod flow_logs;
+mod host_manager;
 mod idempotence;
 mod jumbo;
 mod kernel;

@@ -3,20 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use enid_api::dial::wire::{ErrorCode, Refusal};
+use enid_api::Refusal;
+use enid_api::dial::wire::{ErrorCode, Refusal as Refused};
 use enid_api::v1::{
-    self, CreateTaskRequest, DeleteTaskRequest, DeleteTaskResponse, ExplainRequest, ExplainResponse,
-    GetTaskRequest, ListTasksRequest, ListTasksResponse, OpenProxyRequest, OpenProxyResponse,
-    PrepareRunRequest, PrepareRunResponse, UpdateTaskRequest,
+    self, CreateTaskRequest, CreateTaskStep, DeleteTaskRequest, DeleteTaskResponse, ExplainRequest,
+    ExplainResponse, GetTaskRequest, ListTasksRequest, ListTasksResponse, OpenProxyRequest,
+    OpenProxyResponse, PrepareRunRequest, PrepareRunResponse, UpdateTaskRequest,
 };
 use enid_model::{
     EcsTask, IdleTimeouts, ModelError, Mtu, Tags, TaskName, TcpEstablishedTimeout, TrafficClass,
     UdpStreamTimeout, UdpTimeout, WantedPlatformVersion,
 };
-use enid_store::TaskRecord;
+use enid_store::{TaskRecord, TaskState};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status};
 
+use super::admitted::admitted;
 use super::{blocking, ecs, explain, message};
 use crate::EnidError;
 use crate::addresses::WantedAddresses;
@@ -33,16 +37,64 @@ pub(crate) struct TaskApi {
     pub(crate) proxies: Arc<Proxies>,
 }
 
+/// The answers of one create in steps, and an error after them.
+const STEPS: usize = 3;
+
 #[tonic::async_trait]
 impl v1::task_service_server::TaskService for TaskApi {
     async fn create(&self, request: Request<CreateTaskRequest>) -> Result<Response<v1::Task>, Status> {
-        let new = parse(request.into_inner())?;
+        let (metadata, _, request) = request.into_parts();
+        let new = parse(request)?;
         let tasks = Arc::clone(&self.tasks);
-        blocking(move || {
-            let record = tasks.create(&new)?;
+        admitted(&self.tasks.stages.create, &metadata, move || {
+            let record = tasks.create(&new, &mut |_| {})?;
             answer(&tasks, &record)
         })
         .await
+    }
+
+    type CreateInStepsStream = ReceiverStream<Result<CreateTaskStep, Status>>;
+
+    async fn create_in_steps(
+        &self,
+        request: Request<CreateTaskRequest>,
+    ) -> Result<Response<Self::CreateInStepsStream>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let new = parse(request)?;
+        let tasks = Arc::clone(&self.tasks);
+        let (sender, receiver) = mpsc::channel(STEPS);
+        let steps = sender.clone();
+        let work = move || {
+            let step = |record: &TaskRecord| {
+                let ready_for = if record.state == TaskState::Ready { "containers" } else { "platform" };
+                let step = answer(&tasks, record)
+                    .map(|task| CreateTaskStep { ready_for: ready_for.to_owned(), task: Some(task) });
+                // There is room for all. Who has gone needs none.
+                let _ = steps.try_send(step.map_err(Status::from));
+            };
+            let mut count = 0;
+            let record = tasks.create(&new, &mut |record| {
+                count += 1;
+                step(record);
+            })?;
+            if count == 0 {
+                // It was there already: both steps are behind it.
+                step(&TaskRecord { state: TaskState::Creating, ..record.clone() });
+                step(&record);
+            }
+            Ok(())
+        };
+        let stage = Arc::clone(&self.tasks.stages.create);
+        tokio::spawn(async move {
+            let outcome = tokio::select! {
+                outcome = admitted(&stage, &metadata, work) => outcome,
+                () = sender.closed() => return,
+            };
+            if let Err(status) = outcome {
+                let _ = sender.try_send(Err(status));
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
     async fn get(&self, request: Request<GetTaskRequest>) -> Result<Response<v1::Task>, Status> {
@@ -65,9 +117,11 @@ impl v1::task_service_server::TaskService for TaskApi {
         &self,
         request: Request<DeleteTaskRequest>,
     ) -> Result<Response<DeleteTaskResponse>, Status> {
-        let name: TaskName = request.into_inner().name.parse().map_err(EnidError::from)?;
+        let (metadata, _, request) = request.into_parts();
+        let name: TaskName = request.name.parse().map_err(EnidError::from)?;
         let tasks = Arc::clone(&self.tasks);
-        blocking(move || Ok(DeleteTaskResponse { existed: tasks.delete(&name)? })).await
+        let work = move || Ok(DeleteTaskResponse { existed: tasks.delete(&name)? });
+        admitted(&self.tasks.stages.delete, &metadata, work).await
     }
 
     async fn update(&self, request: Request<UpdateTaskRequest>) -> Result<Response<v1::Task>, Status> {
@@ -132,13 +186,14 @@ impl v1::task_service_server::TaskService for TaskApi {
     }
 }
 
-fn proxy_status(refusal: Refusal) -> Status {
-    let code = match refusal.code {
-        ErrorCode::NoSuchTask => Code::NotFound,
-        ErrorCode::TaskBroken | ErrorCode::ClassNotCarried => Code::FailedPrecondition,
-        _ => Code::Internal,
+fn proxy_status(refused: Refused) -> Status {
+    let (code, reason) = match refused.code {
+        ErrorCode::NoSuchTask => (Code::NotFound, "TASK_NOT_FOUND"),
+        ErrorCode::TaskBroken => (Code::FailedPrecondition, "TASK_BROKEN"),
+        ErrorCode::ClassNotCarried => (Code::FailedPrecondition, "CLASS_NOT_OF_PLATFORM_VERSION"),
+        _ => (Code::Internal, "HOST_FAILED"),
     };
-    Status::new(code, refusal.message)
+    Refusal { reason: reason.to_owned(), todo: None, object: None }.into_status(code, refused.message)
 }
 
 fn parse(request: CreateTaskRequest) -> Result<NewTask, EnidError> {

@@ -22,6 +22,7 @@ mod tests;
 use toml::de::DeTable;
 
 pub(crate) use block::Block;
+pub use nearest::nearest;
 pub(crate) use problem::lines;
 pub use problem::{NetworkFileError, Problem, Written};
 pub use spec::{FlowLogSpec, NetworkSpec, PrefixListSpec, SecurityGroupSpec, SubnetSpec, VpcSpec};

@@ -2,7 +2,7 @@
 
 /// The known word nearest to `word`, if one is near: at most a third of the letters differ (two always may, as when
 /// neighbours are swapped), or `word` is a part of it.
-pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let allowed = (word.chars().count() / 3).max(2);
     let part = |candidate: &str| word.len() > 2 && candidate.contains(word);
     known

@@ -14,6 +14,7 @@ const CNI_FOLDER: &str = "/usr/lib/cni";
 /// A plugin with a network of its own.
 pub(crate) struct Cni {
     name: &'static str,
+    program: PathBuf,
     folder: PathBuf,
     configuration: Value,
 }
@@ -41,7 +42,21 @@ impl Cni {
                 "routes": routes,
             },
         });
-        Self { name, folder: folder.to_owned(), configuration }
+        let program = Path::new(CNI_FOLDER).join(name);
+        Self { name, program, folder: folder.to_owned(), configuration }
+    }
+
+    /// enid's plugin, with a task's addresses from a subnet of the daemon's that serves the socket.
+    pub(crate) fn enid(program: PathBuf, folder: &Path, socket: &Path, subnet: &str) -> Self {
+        let configuration = json!({
+            "cniVersion": "1.0.0",
+            "name": "bench-enid",
+            "type": "enid-cni",
+            "socket": socket,
+            "subnet": subnet,
+            "timeoutSeconds": 60,
+        });
+        Self { name: "enid-cni", program, folder: folder.to_owned(), configuration }
     }
 
     /// Where a task's namespace is bound.
@@ -67,7 +82,7 @@ impl Cni {
     }
 
     fn call(&self, verb: &str, task: u32) -> Result<Vec<u8>> {
-        let mut command = Command::new(Path::new(CNI_FOLDER).join(self.name));
+        let mut command = Command::new(&self.program);
         command.env("CNI_COMMAND", verb);
         command.env("CNI_CONTAINERID", format!("task-{task}"));
         command.env("CNI_NETNS", self.netns(task));

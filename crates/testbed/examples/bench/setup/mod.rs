@@ -1,5 +1,7 @@
 //! `scripts/bench setup`: what creating and deleting a task's interface costs, beside CNI plugins, netavark and the floor.
 
+mod bursts;
+mod cni_calls;
 mod contender;
 mod enid;
 mod floor;
@@ -37,6 +39,15 @@ pub(crate) struct Arguments {
     /// How many tasks 1 and 4 callers create, and how many are deleted at once.
     #[arg(long, default_value_t = 200)]
     burst: u32,
+    /// How many bursts of 30 and of 200 callers enid has, with slots ready and without.
+    #[arg(long, default_value_t = 15)]
+    burst_rounds: u32,
+    /// Measure nothing but those bursts.
+    #[arg(long, conflicts_with = "cni")]
+    bursts_only: bool,
+    /// Measure the CNI plugins alone, enid's among them.
+    #[arg(long, requires = "enid")]
+    cni: bool,
 }
 
 /// The task that stays: nobody is measured on an empty host, where bridges and routers would come and go.
@@ -46,6 +57,17 @@ const CALLERS: u32 = 4;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let work = &arguments.work;
+    if let Some(program) = arguments.enid.as_deref() {
+        if !arguments.cni {
+            bursts::run(program, work, arguments.burst_rounds, arguments.rounds)?;
+        }
+        if !arguments.bursts_only {
+            cni_calls::measure(program, work, arguments.rounds)?;
+        }
+    }
+    if arguments.bursts_only || arguments.cni {
+        return Ok(());
+    }
     let enid = arguments.enid.as_deref().map(|program| EnidHost::start(program, work)).transpose()?;
     let floor = FloorHost::new(work)?;
     let ptp = Plugin::cni(work, "ptp")?;

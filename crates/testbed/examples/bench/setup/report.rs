@@ -85,11 +85,13 @@ pub(crate) fn memory(one: u64, many: u64, more: u32) {
     println!("  growth a task   {:>9} bytes", many.saturating_sub(one) / u64::from(more.max(1)));
 }
 
-fn milliseconds(time: Duration) -> f64 {
+/// A time in milliseconds.
+pub(crate) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-fn ratio(value: Duration, base: Option<Duration>) -> String {
+/// How many times `base` a value is, as text.
+pub(crate) fn ratio(value: Duration, base: Option<Duration>) -> String {
     base.filter(|base| !base.is_zero())
         .map_or_else(|| "–".to_owned(), |base| format!("{:.2}", value.as_secs_f64() / base.as_secs_f64()))
 }

@@ -1,4 +1,7 @@
-//! What the daemon refuses or fails at, and which gRPC status that is.
+//! What the daemon refuses or fails at. Each sentence says what, on which object and why; what can be done comes last, behind a
+//! semicolon, and is the status's detail, too.
+
+mod status;
 
 use std::io;
 use std::net::IpAddr;
@@ -14,7 +17,6 @@ use enid_model::{
 use enid_netns::NetnsError;
 use enid_spool::SpoolError;
 use enid_store::StoreError;
-use tonic::{Code, Status};
 
 /// A request that the daemon can't fulfil.
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +164,14 @@ pub enum EnidError {
         /// In what it differs from the request.
         what: String,
     },
+    /// As many queries are answered as may be at once.
+    #[error(
+        "{most} queries of flow records are being answered, which is all there may be at once; try again when one has ended"
+    )]
+    TooManyQueries {
+        /// The most.
+        most: usize,
+    },
     /// No new task may have the platform version.
     #[error(transparent)]
     PlatformVersion(#[from] PlatformVersionRefusal),
@@ -289,72 +299,5 @@ impl EnidError {
     pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { action, path, source }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            Self::Value(_)
-            | Self::NetworkFile(_)
-            | Self::NotAnAddress { .. }
-            | Self::NotAPacket(_)
-            | Self::Format(_)
-            | Self::FlowLogSettings(_)
-            | Self::Address { .. }
-            | Self::TooManySecurityGroups { .. }
-            | Self::NetnsNotATasks(_)
-            | Self::Netns(NetnsError::NotANamespace(_)) => Code::InvalidArgument,
-            Self::Lookup(_) | Self::NoTask(_) | Self::NoFlowLog(_) | Self::NoEni(_) => Code::NotFound,
-            Self::Netns(error) if error.is_no_such_namespace() => Code::NotFound,
-            Self::TaskDiffers { .. }
-            | Self::FlowLogDiffers { .. }
-            | Self::AddressTaken { .. }
-            | Self::NetnsTaken(_)
-            | Self::NetnsInUse { .. } => Code::AlreadyExists,
-            Self::SubnetFull { .. }
-            | Self::HostFull { .. }
-            | Self::TooManyRouters
-            | Self::PolicyFull { .. } => Code::ResourceExhausted,
-            Self::Claimed(_)
-            | Self::TaskBroken { .. }
-            | Self::Apply(_)
-            | Self::Remove(_)
-            | Self::InUse { .. }
-            | Self::PlatformVersion(_)
-            | Self::NoSuchClass { .. }
-            | Self::HasFlowLog { .. }
-            | Self::Destination { .. }
-            | Self::Services { .. }
-            | Self::NoCgroup2
-            | Self::NotCgroup2(_) => Code::FailedPrecondition,
-            Self::Stopping => Code::Unavailable,
-            Self::Netns(error) if error.is_no_space() => Code::ResourceExhausted,
-            Self::Store(error) if error.is_no_space() => Code::ResourceExhausted,
-            Self::Spool(error) if error.is_no_space() => Code::ResourceExhausted,
-            Self::Files(error) if error.is_no_space() => Code::ResourceExhausted,
-            Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Code::ResourceExhausted
-            }
-            Self::Netns(_)
-            | Self::Store(_)
-            | Self::Datapath(_)
-            | Self::Spool(_)
-            | Self::Files(_)
-            | Self::Delivery(_)
-            | Self::File { .. }
-            | Self::SubnetGone { .. }
-            | Self::RouterGone(_)
-            | Self::Incomplete { .. }
-            | Self::NotInForce(_)
-            | Self::Program { .. } => Code::Internal,
-        }
-    }
-}
-
-impl From<EnidError> for Status {
-    fn from(error: EnidError) -> Self {
-        if error.code() == Code::Internal {
-            tracing::error!(%error, "a request failed");
-        }
-        Self::new(error.code(), error.to_string())
     }
 }
