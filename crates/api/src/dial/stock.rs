@@ -29,11 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Sockets that are ready.
 #[derive(Debug, Default)]
 pub(super) struct Stock {
-    shelves: Mutex<HashMap<Kind, Shelf>>,
+    kinds: Mutex<HashMap<Kind, Ready>>,
 }
 
 #[derive(Debug, Default)]
-struct Shelf {
+struct Ready {
     batches: Vec<Batch>,
     /// Whether more have been asked for.
     is_filling: bool,
@@ -49,38 +49,38 @@ struct Batch {
 impl Stock {
     /// A socket of a task that is there, if one is ready; and whether the caller is to ask for more.
     pub(super) fn take(&self, kind: &Kind) -> (Option<OwnedFd>, bool) {
-        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
-        let shelf = shelves.entry(kind.clone()).or_default();
-        shelf.batches.retain(|batch| !batch.sockets.is_empty() && batch.lease.is_quiet());
-        let socket = shelf.batches.first_mut().and_then(|batch| batch.sockets.pop());
-        let left: usize = shelf.batches.iter().map(|batch| batch.sockets.len()).sum();
-        let is_low = left < LOW && !shelf.is_filling;
-        shelf.is_filling |= is_low;
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let ready = kinds.entry(kind.clone()).or_default();
+        ready.batches.retain(|batch| !batch.sockets.is_empty() && batch.lease.is_quiet());
+        let socket = ready.batches.first_mut().and_then(|batch| batch.sockets.pop());
+        let left: usize = ready.batches.iter().map(|batch| batch.sockets.len()).sum();
+        let is_low = left < LOW && !ready.is_filling;
+        ready.is_filling |= is_low;
         (socket, is_low)
     }
 
     /// Takes in what was asked for; nothing if it can't be had. In a runtime.
     pub(super) fn put(self: &Arc<Self>, kind: Kind, filled: Option<(Channel, Vec<OwnedFd>)>) {
-        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
-        let shelf = shelves.entry(kind.clone()).or_default();
-        shelf.is_filling = false;
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let ready = kinds.entry(kind.clone()).or_default();
+        ready.is_filling = false;
         let Some((lease, sockets)) = filled else { return };
         let lease = Arc::new(lease);
-        shelf.batches.push(Batch { lease: Arc::clone(&lease), sockets });
+        ready.batches.push(Batch { lease: Arc::clone(&lease), sockets });
         tokio::spawn(expire(Arc::downgrade(self), kind, lease));
     }
 }
 
-/// Takes sockets off the shelf when their task has ended, or nobody wanted them for long.
+/// Takes sockets away when their task has ended, or nobody wanted them for long.
 async fn expire(stock: Weak<Stock>, kind: Kind, lease: Arc<Channel>) {
     // The daemon says nothing more in this conversation: it ends it.
     let _ = tokio::time::timeout(PATIENCE, lease.receive()).await;
     let Some(stock) = stock.upgrade() else { return };
-    let mut shelves = stock.shelves.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(shelf) = shelves.get_mut(&kind) {
-        shelf.batches.retain(|batch| !Arc::ptr_eq(&batch.lease, &lease));
-        if shelf.batches.is_empty() && !shelf.is_filling {
-            shelves.remove(&kind);
+    let mut kinds = stock.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(ready) = kinds.get_mut(&kind) {
+        ready.batches.retain(|batch| !Arc::ptr_eq(&batch.lease, &lease));
+        if ready.batches.is_empty() && !ready.is_filling {
+            kinds.remove(&kind);
         }
     }
 }

@@ -126,16 +126,12 @@ impl Makers {
                 Err(RecvTimeoutError::Timeout) => {
                     let mut threads = lock(&self.threads);
                     // Who gives orders holds the lock.
-                    match orders.try_recv() {
-                        Ok(order) => {
-                            drop(threads);
-                            self.make(eni.number, order);
-                        }
-                        Err(_) => {
-                            threads.remove(&eni.id);
-                            return;
-                        }
-                    }
+                    let Ok(order) = orders.try_recv() else {
+                        threads.remove(&eni.id);
+                        return;
+                    };
+                    drop(threads);
+                    self.make(eni.number, order);
                 }
             }
         }

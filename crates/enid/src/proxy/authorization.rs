@@ -20,7 +20,7 @@ impl Password {
         if got < bits.len() {
             return Err(rustix::io::Errno::AGAIN);
         }
-        Ok(Self(bits.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Self(format!("{:032x}", u128::from_be_bytes(bits))))
     }
 
     pub(super) fn text(&self) -> &str {
@@ -64,11 +64,13 @@ mod tests {
         let credentials = Credentials::new("web", &password);
         let with = |values: &[String]| {
             let mut headers = HeaderMap::new();
-            values.iter().for_each(|value| drop(headers.append(PROXY_AUTHORIZATION, value.parse().unwrap())));
+            for value in values {
+                headers.append(PROXY_AUTHORIZATION, value.parse().unwrap());
+            }
             credentials.are_in(&headers)
         };
         let right = format!("Basic {}", STANDARD.encode(format!("web:{}", password.text())));
-        assert!(with(&[right.clone()]) && with(&[right.replace("Basic", "bAsIc")]));
+        assert!(with(std::slice::from_ref(&right)) && with(&[right.replace("Basic", "bAsIc")]));
         for wrong in [
             String::new(),
             "Basic".to_owned(),
@@ -79,7 +81,7 @@ mod tests {
             format!("Basic {}", STANDARD.encode(format!("other:{}", password.text()))),
             format!("Basic {}", STANDARD.encode("web:")),
         ] {
-            assert!(!with(&[wrong.clone()]), "{wrong}");
+            assert!(!with(std::slice::from_ref(&wrong)), "{wrong}");
         }
         assert!(!with(&[]) && !with(&[right.clone(), right]));
     }

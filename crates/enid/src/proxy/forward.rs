@@ -37,7 +37,8 @@ pub(super) async fn forward(server: &Server, request: Request<Incoming>) -> Resu
     let stream = server.dial(&head.uri, Some(80)).await?;
     let movement = Movement::new();
     let io = TokioIo::new(Watched::new(stream, &movement));
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(failed)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(io).await.map_err(|error| failed(&error))?;
     head.uri = origin;
     strip(&mut head.headers);
     // Whom the URI names it is for, whatever the field says (RFC 9112, 3.2.2).
@@ -51,7 +52,8 @@ pub(super) async fn forward(server: &Server, request: Request<Incoming>) -> Resu
             () = tokio::time::sleep(LONGEST) => {}
         }
     });
-    let answer = sender.send_request(Request::from_parts(head, body)).await.map_err(failed)?;
+    let answer =
+        sender.send_request(Request::from_parts(head, body)).await.map_err(|error| failed(&error))?;
     let (mut head, body) = answer.into_parts();
     strip(&mut head.headers);
     head.headers.append(VIA, HeaderValue::from_static("1.1 enid"));
@@ -88,7 +90,7 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
-fn failed(error: hyper::Error) -> Refusal {
+fn failed(error: &hyper::Error) -> Refusal {
     refuse(ErrorCode::Refused, format!("the server broke off: {error}"))
 }
 

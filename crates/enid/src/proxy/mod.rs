@@ -66,7 +66,7 @@ impl Proxies {
         }
         let server = Server::new(Arc::clone(&self.dialing), caller.clone(), &password);
         let (proxies, mut life) = (Arc::downgrade(self), way.into_life());
-        let served = tokio::spawn(async move {
+        let serving = tokio::spawn(async move {
             tokio::select! {
                 () = server.serve(listener) => {}
                 // The task's end ends all that is under way.
@@ -76,7 +76,7 @@ impl Proxies {
                 lock(&proxies.open).remove(&key);
             }
         });
-        let proxy = Open { address, password, server: served.abort_handle() };
+        let proxy = Open { address, password, server: serving.abort_handle() };
         let url = proxy.url(caller);
         open.insert(key, proxy);
         tracing::info!(task = %caller.task, class = %caller.class, %address, "opened a proxy");

@@ -31,6 +31,12 @@ subnet = [{ name = "a", zone = "zone-a", ipv4_cidr = "10.3.0.0/24", ipv6_cidr = 
 /// A host with a task, a peer of it, and the task that its resolver is to be in.
 fn named() -> (Host, Task, Task) {
     let host = host();
+    let (dns, peer) = tasks(&host);
+    (host, dns, peer)
+}
+
+/// The task that a resolver is to be in, and a peer of the task that dials.
+fn tasks(host: &Host) -> (Task, Task) {
     host.apply(NETWORK);
     let request = CreateTaskRequest {
         ipv4: Some("10.3.0.53".to_owned()),
@@ -39,8 +45,7 @@ fn named() -> (Host, Task, Task) {
     };
     let dns = host.create_as(&request).unwrap();
     host.create("web", "named/a");
-    let peer = host.create("peer", "named/a");
-    (host, dns, peer)
+    (dns, host.create("peer", "named/a"))
 }
 
 /// dnsmasq, until it is dropped.
@@ -268,4 +273,23 @@ fn a_resolver_that_lies_does_no_harm() {
 
 fn task_netns(host: &Host, name: &str) -> String {
     host.tasks().into_iter().find(|task| task.name == name).unwrap().netns
+}
+
+#[test]
+fn an_answer_that_no_datagram_holds_is_asked_for_by_tcp() {
+    let options = enid_testbed::HostOptions {
+        daemon: enid_testbed::DaemonKind::Process,
+        environment: vec![("ENID_LOG".to_owned(), "trace".to_owned())],
+        ..Default::default()
+    };
+    let host = crate::networks::host_as(&options);
+    let (dns, _) = tasks(&host);
+    let hosts = host.folder().join("hosts");
+    let many: String = (1..=100).map(|last| format!("10.3.9.{last} many.example\n")).collect();
+    std::fs::write(&hosts, many).unwrap();
+    let _resolver = Resolver::start(&inside(&dns), &[format!("--addn-hosts={}", hosts.display())]);
+    let (code, message) = refused(&host, &dialer(&host, "web"), "many.example.", 8000);
+    std::fs::copy(host.log(), "/tmp/dial-dns/enid.log").unwrap();
+    assert_eq!(code, ErrorCode::Unreachable, "{message}");
+    assert!(message.contains("10.3.9."), "{message}");
 }
