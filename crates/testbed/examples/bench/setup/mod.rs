@@ -38,8 +38,11 @@ pub(crate) struct Arguments {
     /// How many tasks 1 and 4 callers create, and how many are deleted at once.
     #[arg(long, default_value_t = 200)]
     burst: u32,
-    /// Measure the CNI plugins alone, enid's among them.
+    /// enid's CNI plugin. With it, CNI calls as processes are measured, too.
     #[arg(long, requires = "enid")]
+    enid_cni: Option<PathBuf>,
+    /// Measure CNI calls alone.
+    #[arg(long, requires = "enid_cni")]
     cni: bool,
 }
 
@@ -50,8 +53,8 @@ const CALLERS: u32 = 4;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let work = &arguments.work;
-    if let Some(program) = arguments.enid.as_deref() {
-        cni_calls::measure(program, work, arguments.rounds)?;
+    if let (Some(daemon), Some(plugin)) = (&arguments.enid, &arguments.enid_cni) {
+        cni_calls::measure(daemon, plugin, work, arguments.rounds)?;
         if arguments.cni {
             return Ok(());
         }
