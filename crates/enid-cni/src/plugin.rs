@@ -31,7 +31,8 @@ pub(crate) fn run(lookup: impl Fn(&str) -> Option<OsString>, input: impl Read + 
         let runtime = runtime.map_err(|error| {
             CniError::new(Code::DaemonFailed, "can't begin to speak with the daemon", error.to_string())
         })?;
-        runtime.block_on(async {
+        // The process ends with the answer, and the kernel tidies up sooner than this could.
+        Box::leak(Box::new(runtime)).block_on(async {
             match verb {
                 Verb::Add => add::add(&configuration, &container).await.map(Some),
                 Verb::Del => delete::delete(&configuration, &container).await.map(|()| None),

@@ -1,6 +1,7 @@
 //! `enictl proxy`.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
@@ -45,7 +46,8 @@ impl Proxy {
             let mut out = String::new();
             for (name, value) in environment {
                 // What is in a URL and in names of hosts means nothing to a shell between these.
-                out.push_str(&format!("export {name}='{value}'\n"));
+                // Writing to a String does not fail.
+                let _ = writeln!(out, "export {name}='{value}'");
             }
             std::io::Write::write_all(&mut std::io::stdout().lock(), out.as_bytes())?;
             return Ok(ExitCode::SUCCESS);

@@ -20,7 +20,7 @@ use crate::host::{folder, new_host};
 /// How many are started at once.
 const BURSTS: [u32; 2] = [30, 200];
 /// Each burst is done so often, taking turns.
-const BURST_ROUNDS: u32 = 3;
+const BURST_ROUNDS: u32 = 5;
 /// Time for the kernel's own work behind a deletion, as in the other measurements.
 const SETTLE: Duration = Duration::from_millis(30);
 
@@ -32,12 +32,11 @@ struct Plugin {
 }
 
 /// Times of the plugins' processes, and nothing else: namespaces are made before, and removed after.
-pub(crate) fn measure(enid: &Path, work: &Path, rounds: u32) -> Result<()> {
-    let program = enid.with_file_name("enid-cni");
+pub(crate) fn measure(enid: &Path, plugin: &Path, work: &Path, rounds: u32) -> Result<()> {
     let daemon = Daemon::start(enid, work, "cni", "")?;
     let mut subnets = daemon.networks()?.into_iter().flat_map(|vpc| vpc.subnets);
     let subnet = subnets.next().context("the default network has no subnet")?.id;
-    let cni = Cni::enid(program, &folder(work, "calls-enid")?, daemon.socket(), &subnet);
+    let cni = Cni::enid(plugin.to_owned(), &folder(work, "calls-enid")?, daemon.socket(), &subnet);
     let mut plugins = vec![Plugin { name: "enid-cni", host: daemon.host().try_clone()?, cni }];
     for name in ["ptp", "bridge"] {
         let cni = Cni::new(name, &folder(work, &format!("calls-{name}"))?, &["10.8.0.0/16"], 9001);

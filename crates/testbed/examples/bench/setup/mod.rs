@@ -45,8 +45,11 @@ pub(crate) struct Arguments {
     /// Measure nothing but those bursts.
     #[arg(long, conflicts_with = "cni")]
     bursts_only: bool,
-    /// Measure the CNI plugins alone, enid's among them.
+    /// enid's CNI plugin. With it, CNI calls as processes are measured, too.
     #[arg(long, requires = "enid")]
+    enid_cni: Option<PathBuf>,
+    /// Measure CNI calls alone.
+    #[arg(long, requires = "enid_cni")]
     cni: bool,
 }
 
@@ -57,13 +60,12 @@ const CALLERS: u32 = 4;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let work = &arguments.work;
-    if let Some(program) = arguments.enid.as_deref() {
-        if !arguments.cni {
-            bursts::run(program, work, arguments.burst_rounds, arguments.rounds)?;
-        }
-        if !arguments.bursts_only {
-            cni_calls::measure(program, work, arguments.rounds)?;
-        }
+    if let (Some(daemon), false) = (&arguments.enid, arguments.cni) {
+        bursts::run(daemon, work, arguments.burst_rounds, arguments.rounds)?;
+    }
+    if let (Some(daemon), Some(plugin), false) = (&arguments.enid, &arguments.enid_cni, arguments.bursts_only)
+    {
+        cni_calls::measure(daemon, plugin, work, arguments.rounds)?;
     }
     if arguments.bursts_only || arguments.cni {
         return Ok(());
