@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::thread::JoinHandle;
 
+use enid_api::v1::event_service_server::{EventService, EventServiceServer};
 use enid_api::v1::flow_log_service_server::{FlowLogService, FlowLogServiceServer};
 use enid_api::v1::flow_service_server::{FlowService, FlowServiceServer};
 use enid_api::v1::host_service_server::{HostService, HostServiceServer};
@@ -10,13 +11,15 @@ use enid_api::v1::network_service_server::{NetworkService, NetworkServiceServer}
 use enid_api::v1::task_service_server::{TaskService, TaskServiceServer};
 use enid_api::v1::{
     ApplyRequest, ApplyResponse, AuditRequest, AuditResponse, CountersRequest, CountersResponse,
-    CreateFlowLogRequest, CreateTaskRequest, DeleteFlowLogRequest, DeleteFlowLogResponse,
+    CreateFlowLogRequest, CreateTaskRequest, CreateTaskStep, DeleteFlowLogRequest, DeleteFlowLogResponse,
     DeleteNetworkObjectRequest, DeleteNetworkObjectResponse, DeleteTaskRequest, DeleteTaskResponse,
-    DoctorRequest, DoctorResponse, Eni, ExplainRequest, ExplainResponse, FlowLog, FlushRequest,
-    FlushResponse, FollowRequest, FollowResponse, GetFlowLogRequest, GetSpoolRequest, GetTaskRequest,
-    ListFlowLogsRequest, ListFlowLogsResponse, ListNetworksRequest, ListNetworksResponse, ListTasksRequest,
-    ListTasksResponse, ListUpdate, PrepareRunRequest, PrepareRunResponse, SetupTimesRequest,
-    SetupTimesResponse, Spool, Task, UpdatePrefixListRequest, UpdateSecurityGroupRequest, UpdateTaskRequest,
+    DoctorRequest, DoctorResponse, Eni, Event, ExplainRequest, ExplainResponse, FlowLog, FlowRecord,
+    FlushRequest, FlushResponse, FollowRequest, FollowResponse, GetFlowLogRequest, GetSpoolRequest,
+    GetTaskRequest, ListFlowLogsRequest, ListFlowLogsResponse, ListNetworksRequest, ListNetworksResponse,
+    ListPlatformVersionsRequest, ListPlatformVersionsResponse, ListTasksRequest, ListTasksResponse,
+    ListUpdate, OpenProxyRequest, OpenProxyResponse, PrepareRunRequest, PrepareRunResponse,
+    QueryFlowsRequest, SetupTimesRequest, SetupTimesResponse, Spool, Task, UpdatePrefixListRequest,
+    UpdateSecurityGroupRequest, UpdateTaskRequest, VersionRequest, VersionResponse, WatchRequest,
 };
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
@@ -40,6 +43,9 @@ pub(crate) struct Answers {
     pub(crate) audit: AuditResponse,
     pub(crate) doctor: DoctorResponse,
     pub(crate) explanation: ExplainResponse,
+    /// Sent to whoever watches, before the stream ends.
+    pub(crate) events: Vec<Event>,
+    pub(crate) platform_versions: ListPlatformVersionsResponse,
 }
 
 /// The server, on a socket of its own, until the value is dropped.
@@ -66,6 +72,7 @@ impl Daemon {
                     .add_service(TaskServiceServer::new(answers.clone()))
                     .add_service(FlowLogServiceServer::new(answers.clone()))
                     .add_service(FlowServiceServer::new(answers.clone()))
+                    .add_service(EventServiceServer::new(answers.clone()))
                     .add_service(HostServiceServer::new(answers))
                     .serve_with_incoming_shutdown(listener, async { drop(stopped.await) })
                     .await
@@ -171,6 +178,17 @@ impl TaskService for Answers {
         }))
     }
 
+    type CreateInStepsStream = Pin<Box<dyn Stream<Item = Result<CreateTaskStep, Status>> + Send>>;
+
+    async fn create_in_steps(&self, _: Request<CreateTaskRequest>) -> Answer<Self::CreateInStepsStream> {
+        Err(Status::unimplemented("enictl creates in one step"))
+    }
+
+    async fn open_proxy(&self, request: Request<OpenProxyRequest>) -> Answer<OpenProxyResponse> {
+        let OpenProxyRequest { task, traffic_class } = request.into_inner();
+        Ok(Response::new(OpenProxyResponse { url: format!("http://{task}:{traffic_class}@127.0.0.1:3128") }))
+    }
+
     async fn update(&self, request: Request<UpdateTaskRequest>) -> Answer<Task> {
         let request = request.into_inner();
         // Where there is no place for what was asked, it comes back as the namespace.
@@ -259,6 +277,12 @@ impl FlowService for Answers {
         Ok(Response::new(Box::pin(tokio_stream::iter(messages))))
     }
 
+    type QueryStream = Pin<Box<dyn Stream<Item = Result<FlowRecord, Status>> + Send>>;
+
+    async fn query(&self, _: Request<QueryFlowsRequest>) -> Answer<Self::QueryStream> {
+        Err(Status::unimplemented("enictl reads the spool itself"))
+    }
+
     async fn counters(&self, _: Request<CountersRequest>) -> Answer<CountersResponse> {
         Ok(Response::new(self.counters.clone()))
     }
@@ -273,7 +297,32 @@ impl FlowService for Answers {
 }
 
 #[async_trait]
+impl EventService for Answers {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<Event, Status>> + Send>>;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
+        let WatchRequest { kinds, task } = request.into_inner();
+        // What was asked comes back as the first event, so that tests see it.
+        let details = kinds.into_iter().chain(task).collect();
+        let watching = Event { kind: "watching".to_owned(), details, ..Event::default() };
+        let events: Vec<_> = std::iter::once(watching).chain(self.events.clone()).map(Ok).collect();
+        Ok(Response::new(Box::pin(tokio_stream::iter(events))))
+    }
+}
+
+#[async_trait]
 impl HostService for Answers {
+    async fn version(&self, _: Request<VersionRequest>) -> Answer<VersionResponse> {
+        Err(Status::unimplemented("enictl asks nobody for its version"))
+    }
+
+    async fn list_platform_versions(
+        &self,
+        _: Request<ListPlatformVersionsRequest>,
+    ) -> Answer<ListPlatformVersionsResponse> {
+        Ok(Response::new(self.platform_versions.clone()))
+    }
+
     async fn doctor(&self, _: Request<DoctorRequest>) -> Answer<DoctorResponse> {
         Ok(Response::new(self.doctor.clone()))
     }

@@ -8,10 +8,12 @@
 mod answers;
 mod bucket;
 mod daemon;
+mod events;
 mod flow_logs;
 mod flow_places;
 mod flows;
 mod policy;
+mod proxy;
 mod run;
 mod tasks;
 mod usage;

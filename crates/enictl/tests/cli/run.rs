@@ -80,8 +80,8 @@ impl Task {
         let daemon = Daemon::start(Answers {
             place: PrepareRunResponse {
                 netns: netns.path(),
-                cgroup: cgroup.0.to_str().unwrap().to_owned(),
-                etc: etc.0.to_str().unwrap().to_owned(),
+                cgroup: Some(cgroup.0.to_str().unwrap().to_owned()),
+                etc: Some(etc.0.to_str().unwrap().to_owned()),
             },
             ..Answers::default()
         });
@@ -177,7 +177,10 @@ fn a_command_that_cannot_be_run_ends_as_in_a_shell() {
 #[test]
 fn a_place_that_is_gone_is_named() {
     let daemon = Daemon::start(Answers {
-        place: PrepareRunResponse { cgroup: "/nonexistent/cgroup".into(), ..PrepareRunResponse::default() },
+        place: PrepareRunResponse {
+            cgroup: Some("/nonexistent/cgroup".into()),
+            ..PrepareRunResponse::default()
+        },
         ..Answers::default()
     });
     let (code, _, stderr) = daemon.output(&["run", "web", "--class", "logs", "--", "true"]);

@@ -1,6 +1,7 @@
 //! Flow records through the door.
 
 use enid_api::v1::{FlowFilter, FlowRecord, QueryFlowsRequest};
+use enid_model::TrafficClass;
 use enid_testbed::traffic::{transfer, udp};
 use enid_testbed::{DEADLINE, Host, wait_until};
 use tonic::{Code, Status};
@@ -39,7 +40,7 @@ fn they_are_what_the_spool_has() {
         assert_eq!(answered.source, read.srcaddr.map(|address| address.to_string()));
         assert_eq!(answered.destination_port, read.dstport.map(u32::from));
         assert_eq!(answered.tcp_flags, read.tcp_flags.map(u32::from));
-        assert_eq!(answered.traffic_class.as_deref(), read.traffic_class.map(|class| class.as_str()));
+        assert_eq!(answered.traffic_class.as_deref(), read.traffic_class.map(TrafficClass::as_str));
     }
 
     let filter = FlowFilter {
@@ -48,7 +49,7 @@ fn they_are_what_the_spool_has() {
         port: Some(8002),
         protocol: Some("tcp".to_owned()),
         action: Some("ACCEPT".to_owned()),
-        peer: Some(format!("{}/64", ipv6(&peer).to_string().trim_end_matches("4"))),
+        peer: Some(format!("{}/64", ipv6(&peer).to_string().trim_end_matches('4'))),
         ..FlowFilter::default()
     };
     let one = query(&host, filter, None).unwrap();
