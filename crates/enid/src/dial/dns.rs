@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use enid_api::dial::wire::{Family, Protocol};
@@ -13,12 +14,14 @@ use hickory_resolver::config::{
     NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy,
 };
 use hickory_resolver::net::runtime::iocompat::AsyncIoTokioAsStd;
-use hickory_resolver::net::runtime::{RuntimeProvider, TokioHandle, TokioTime};
+use hickory_resolver::net::runtime::{RuntimeProvider, Spawn, TokioTime};
 use hickory_resolver::net::{DnsError as ProtocolError, NetError};
 use hickory_resolver::proto::rr::{Name, RData};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::task::JoinSet;
 
 use super::sockets::Sockets;
+use crate::lock;
 
 /// How long a resolver may take to answer; then the next is asked, and the first again.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,31 +47,42 @@ pub(super) enum DnsError {
     Failed(String),
 }
 
+/// A resolver, and what it does in the background: that ends with it, whatever was not answered yet.
+#[derive(Clone)]
+pub(super) struct TaskResolver {
+    resolver: Resolver<TaskRuntime>,
+    _work: Arc<Mutex<JoinSet<()>>>,
+}
+
 /// A resolver as a task's resolv.conf describes it.
 pub(super) fn resolver(
     servers: &[IpAddr],
     domain: &str,
     sockets: &Sockets,
-) -> Result<Resolver<TaskRuntime>, DnsError> {
+) -> Result<TaskResolver, DnsError> {
     let servers = servers.iter().map(|server| NameServerConfig::udp_and_tcp(*server)).collect();
     let search = domain.parse::<Name>().map_err(|error| DnsError::Failed(error.to_string()))?;
     let config = ResolverConfig::from_parts(None, vec![search], servers);
-    let runtime = TaskRuntime { sockets: sockets.clone(), handle: TokioHandle::default() };
+    let work = Arc::new(Mutex::new(JoinSet::new()));
+    let runtime = TaskRuntime { sockets: sockets.clone(), background: Background(Arc::downgrade(&work)) };
     let mut options = ResolverOpts::default();
     options.ndots = 1;
     options.timeout = PATIENCE;
     options.attempts = ATTEMPTS;
-    // As libc does: each dial asks.
+    // As libc does: one after the other, and anew for each dial. (Of two that are asked at once, both with an answer that
+    // no datagram holds, neither would be asked by TCP.)
+    options.num_concurrent_reqs = 1;
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
     let builder = Resolver::builder_with_config(config, runtime).with_options(options);
-    builder.build().map_err(|error| DnsError::Failed(error.to_string()))
+    let resolver = builder.build().map_err(|error| DnsError::Failed(error.to_string()))?;
+    Ok(TaskResolver { resolver, _work: work })
 }
 
 /// The addresses of a name in one family.
 pub(super) async fn look_up(
-    resolver: &Resolver<TaskRuntime>,
+    TaskResolver { resolver, .. }: &TaskResolver,
     name: &str,
     family: Family,
 ) -> Result<Vec<IpAddr>, DnsError> {
@@ -96,20 +110,31 @@ pub(super) async fn look_up(
 #[derive(Clone)]
 pub(super) struct TaskRuntime {
     sockets: Sockets,
-    /// What it spawns ends with the resolver.
-    handle: TokioHandle,
+    background: Background,
+}
+
+/// Where the resolver spawns. It does not hold what it spawns, which holds it.
+#[derive(Clone)]
+pub(super) struct Background(Weak<Mutex<JoinSet<()>>>);
+
+impl Spawn for Background {
+    fn spawn_bg(&mut self, future: impl Future<Output = ()> + Send + 'static) {
+        if let Some(work) = self.0.upgrade() {
+            lock(&work).spawn(future);
+        }
+    }
 }
 
 type Made<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 
 impl RuntimeProvider for TaskRuntime {
-    type Handle = TokioHandle;
+    type Handle = Background;
     type Timer = TokioTime;
     type Udp = UdpSocket;
     type Tcp = AsyncIoTokioAsStd<TcpStream>;
 
     fn create_handle(&self) -> Self::Handle {
-        self.handle.clone()
+        self.background.clone()
     }
 
     fn connect_tcp(
