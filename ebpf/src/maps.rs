@@ -2,7 +2,7 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
-use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage};
 use aya_ebpf::macros::btf_map;
 use enid_abi::{
     CLASS_CAPACITY, ClassTag, Clock, EniSlot, FlowCount, FlowKey, FlowValue, FragmentKey, GROUP_CAPACITY,
@@ -54,6 +54,10 @@ pub static LISTS: HashMap<ListKey, PrefixRanges, { LIST_CAPACITY as usize }, NO_
 
 #[btf_map]
 pub static CLASSES: HashMap<u64, ClassTag, { CLASS_CAPACITY as usize }, NO_PREALLOC> = HashMap::new();
+
+// A value lives and dies with its socket.
+#[btf_map]
+pub static SOCKET_CLASSES: SkStorage<ClassTag> = SkStorage::new();
 
 #[btf_map]
 pub static CLOCK: Array<Clock, 1> = Array::new();

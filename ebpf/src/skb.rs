@@ -1,7 +1,7 @@
 //! The socket buffer as the verifier lets a program see it.
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::bindings::{__sk_buff, bpf_sock};
 use aya_ebpf::programs::TcContext;
 
 /// A socket buffer. Reading a field is one load.
@@ -36,6 +36,13 @@ impl Skb {
     #[inline(always)]
     pub fn as_ptr(self) -> *mut __sk_buff {
         self.0
+    }
+
+    /// The socket that sent it; null where there is none.
+    #[inline(always)]
+    pub fn socket(self) -> *mut bpf_sock {
+        // SAFETY: the context is valid for as long as the program runs; the union has one member.
+        unsafe { (*self.0).__bindgen_anon_2.sk }
     }
 
     fields! {

@@ -1,8 +1,8 @@
-//! Traffic classes as the programs see them: numbers, by cgroup.
+//! Traffic classes as the programs see them: numbers, by socket or by cgroup.
 
 use crate::Plain;
 
-/// What a cgroup's sockets are tagged with. The numbers of the classes are the domain model's; 0 is `application`.
+/// What a socket, or each that is made in a cgroup, is tagged with. The numbers of the classes are the domain model's; 0 is `application`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub struct ClassTag {

@@ -45,6 +45,8 @@ pub mod map_name {
     pub const FLOWS: &str = "FLOWS";
     /// Tagged cgroups: hash from cgroup id to [`ClassTag`](crate::ClassTag).
     pub const CLASSES: &str = "CLASSES";
+    /// Tagged sockets: socket storage of [`ClassTag`](crate::ClassTag).
+    pub const SOCKET_CLASSES: &str = "SOCKET_CLASSES";
     /// What was refused: hash from [`RefusalKey`](crate::RefusalKey) to [`RefusalValue`](crate::RefusalValue).
     pub const REFUSALS: &str = "REFUSALS";
     /// Security groups: hash from [`ObjectId`](crate::ObjectId) to [`GroupPolicy`](crate::GroupPolicy).

@@ -7,6 +7,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::v1::event_service_client::EventServiceClient;
 use crate::v1::flow_log_service_client::FlowLogServiceClient;
 use crate::v1::flow_service_client::FlowServiceClient;
 use crate::v1::host_service_client::HostServiceClient;
@@ -104,6 +105,11 @@ impl Client {
     /// Flow records, counters and the ledgers.
     pub fn flows(&self) -> FlowServiceClient<Channel> {
         FlowServiceClient::new(self.channel.clone())
+    }
+
+    /// What happens on the host.
+    pub fn events(&self) -> EventServiceClient<Channel> {
+        EventServiceClient::new(self.channel.clone())
     }
 
     /// The host.

@@ -1,6 +1,7 @@
-//! ENIs: their slots, their ledgers, and the classes of their cgroups.
+//! ENIs: their slots, their ledgers, and the classes of what sends through them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::BorrowedFd;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::Datapath;
 use crate::clock::Ticks;
 use crate::error::DatapathError;
 use crate::policy::MapId as _;
+use crate::sys;
 
 /// What the programs are told of an ENI.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,6 +232,25 @@ impl Datapath {
     /// Takes a cgroup's tag away. Flows that have it keep it. Nothing happens if there is none.
     pub fn remove_class(&self, cgroup: u64) -> Result<(), DatapathError> {
         self.classes.remove(&cgroup).map(drop)
+    }
+
+    /// Tags what a socket sends through an ENI, before its cgroup's tag. It has to be done before the socket sends; the
+    /// tag goes with the socket.
+    pub fn set_socket_class(
+        &self,
+        socket: BorrowedFd<'_>,
+        number: EniNumber,
+        class: TrafficClass,
+    ) -> Result<(), DatapathError> {
+        let tag = ClassTag { eni: number.get(), class: class.number(), ..ClassTag::default() };
+        self.socket_classes.set(&sys::number(socket), &tag)
+    }
+
+    /// The cgroups whose sockets are tagged, each with the ENI.
+    pub fn classes(&self) -> Result<Vec<(u64, u32)>, DatapathError> {
+        let mut classes = Vec::new();
+        self.classes.for_each(&mut |cgroup, tag| classes.push((*cgroup, tag.eni)))?;
+        Ok(classes)
     }
 
     fn ledger(&self, number: EniNumber, direction: Direction) -> Result<Ledger, DatapathError> {

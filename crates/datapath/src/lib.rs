@@ -51,6 +51,8 @@ pub struct Datapath {
     flows_deleted: Map<u32, [u64; 2]>,
     policy: PolicyMaps,
     classes: Map<u64, ClassTag>,
+    /// A socket's key is its descriptor.
+    socket_classes: Map<u32, ClassTag>,
     clock: Map<u32, Clock>,
     grace: GracePeriod,
     ticks: Ticks,

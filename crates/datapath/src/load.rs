@@ -80,7 +80,7 @@ impl DatapathConfig {
         Ok(())
     }
 
-    fn shapes(&self) -> [Shape; 12] {
+    fn shapes(&self) -> [Shape; 13] {
         fn shape<K, V>(name: &'static str, map_type: MapType, capacity: u32) -> Shape {
             Shape { name, map_type, key: size_of::<K>(), value: size_of::<V>(), capacity }
         }
@@ -99,6 +99,7 @@ impl DatapathConfig {
             shape::<MemberKey, u32>(map_name::MEMBERS, MapType::Hash, members),
             shape::<ListKey, PrefixRanges>(map_name::LISTS, MapType::Hash, LIST_CAPACITY),
             shape::<u64, ClassTag>(map_name::CLASSES, MapType::Hash, CLASS_CAPACITY),
+            shape::<u32, ClassTag>(map_name::SOCKET_CLASSES, MapType::SkStorage, 0),
             shape::<u32, Clock>(map_name::CLOCK, MapType::Array, 1),
         ]
     }
@@ -147,6 +148,7 @@ impl Datapath {
                 Map::new(map_name::MEMBERS, map(&mut object, map_name::MEMBERS)?),
             ),
             classes: Map::new(map_name::CLASSES, map(&mut object, map_name::CLASSES)?),
+            socket_classes: Map::new(map_name::SOCKET_CLASSES, map(&mut object, map_name::SOCKET_CLASSES)?),
             clock: Map::new(map_name::CLOCK, map(&mut object, map_name::CLOCK)?),
             grace: GracePeriod::new()?,
             ticks: Ticks::new(program(&mut object, "now")?)?,
@@ -172,7 +174,9 @@ fn program(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, DatapathErr
 
 fn map(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, DatapathError> {
     let map = object.take_map(name).ok_or(DatapathError::Missing(name))?;
-    let (AyaMap::Array(data) | AyaMap::PerCpuArray(data) | AyaMap::HashMap(data)) = map else {
+    let (AyaMap::Array(data) | AyaMap::PerCpuArray(data) | AyaMap::HashMap(data) | AyaMap::SkStorage(data)) =
+        map
+    else {
         return Err(DatapathError::Missing(name));
     };
     duplicate(data.fd().as_fd().try_clone_to_owned(), name)

@@ -11,7 +11,7 @@ use enid_abi::map_name;
 use crate::Datapath;
 use crate::error::DatapathError;
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     map_name::ENIS,
     map_name::LEDGERS,
     map_name::FLOWS,
@@ -23,6 +23,7 @@ const NAMES: [&str; 12] = [
     map_name::MEMBERS,
     map_name::LISTS,
     map_name::CLASSES,
+    map_name::SOCKET_CLASSES,
     map_name::CLOCK,
 ];
 

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, audit, completions, counters, doctor, explain, flow_logs, flows, flush, networks, run, tasks,
-    version,
+    apply, audit, completions, counters, dial, doctor, events, explain, flow_logs, flows, flush, networks,
+    platform_versions, proxy, run, setup_times, tasks, version,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -70,13 +70,20 @@ enum Command {
         after_help = "Example:\n  enictl flow-log create all --vpc shop --destination /var/log/flows"
     )]
     FlowLog(flow_logs::FlowLogCommand),
+    /// Platform versions: which may be had, and which ENI carries what
+    #[command(subcommand, after_help = "Example:\n  enictl platform-version list")]
+    PlatformVersion(platform_versions::PlatformVersionCommand),
     Run(run::Run),
+    Events(events::Events),
+    Dial(dial::Dial),
+    Proxy(proxy::Proxy),
     Explain(explain::Explain),
     Flows(flows::Flows),
     Counters(counters::Counters),
     Audit(audit::Audit),
     Flush(flush::Flush),
     Doctor(doctor::Doctor),
+    SetupTimes(setup_times::SetupTimes),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -97,13 +104,18 @@ impl Arguments {
             Command::PrefixList(command) => command.execute(&session),
             Command::Task(command) => command.execute(&session),
             Command::FlowLog(command) => command.execute(&session),
+            Command::PlatformVersion(command) => command.execute(&session),
             Command::Run(command) => command.execute(&session),
+            Command::Events(command) => command.execute(&session),
+            Command::Dial(command) => command.execute(&session),
+            Command::Proxy(command) => command.execute(&session),
             Command::Explain(command) => command.execute(&session),
             Command::Flows(command) => command.execute(&session),
             Command::Counters(command) => command.execute(&session),
             Command::Audit(command) => command.execute(&session),
             Command::Flush(flush::Flush {}) => flush::Flush::execute(&session),
             Command::Doctor(doctor::Doctor {}) => doctor::Doctor::execute(&session),
+            Command::SetupTimes(setup_times::SetupTimes {}) => setup_times::SetupTimes::execute(&session),
             Command::Completions(command) => command.execute(),
             Command::Version(version::Version {}) => version::Version::execute(&session),
         }

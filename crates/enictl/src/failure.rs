@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use enid_api::ConnectError;
+use enid_api::dial::DialError;
 use enid_flowlog::FlowLogError;
 use enid_spool::SpoolError;
 use tonic::{Code, Status};
@@ -64,6 +65,17 @@ pub(crate) enum Failure {
     /// The runtime that talks to the daemon could not be started.
     #[error("the connection's runtime can't be started: {0}")]
     Runtime(io::Error),
+    /// No connection through a task's ENI.
+    #[error("{0}")]
+    Dial(#[from] DialError),
+    /// A command could not be started.
+    #[error("can't start {program}: {source}")]
+    Start {
+        /// The command's name.
+        program: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A step of becoming a command inside a task.
     #[error(transparent)]
     Enter(#[from] crate::commands::run::EnterError),
@@ -81,6 +93,10 @@ impl Failure {
         eprintln!("enictl: {self}");
         match self {
             Self::Enter(error) => error.exit_code(),
+            // As a shell has it.
+            Self::Start { source, .. } => {
+                ExitCode::from(if source.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
+            }
             // As clap ends the process.
             Self::Usage(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,

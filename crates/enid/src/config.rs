@@ -1,9 +1,11 @@
 //! The daemon's configuration: command-line paths, and an optional TOML file.
 
+mod platform_versions;
+
 use std::path::{Path, PathBuf};
 
 use enid_delivery::AggregationInterval;
-use enid_model::{GsoMaxSize, ModelError, Mtu, Name};
+use enid_model::{GsoMaxSize, ModelError, Mtu, Name, PlatformVersions};
 use serde::Deserialize;
 
 /// Everything the daemon can be told. What a file leaves out keeps its default.
@@ -14,8 +16,10 @@ pub struct Config {
     pub account_id: Option<Name>,
     /// Of records' `region`; `local` where absent.
     pub region: Option<Name>,
-    /// The group that may use the socket besides root.
+    /// The group that may change things through the socket besides root.
     pub socket_group: Option<String>,
+    /// The group that may look through the socket, and change nothing.
+    pub reader_group: Option<String>,
     /// Flow logs.
     pub flow_log: FlowLogConfig,
     /// The spool.
@@ -28,6 +32,9 @@ pub struct Config {
     pub eni: EniConfig,
     /// Services that records name.
     pub services: ServicesConfig,
+    /// The states of platform versions.
+    #[serde(deserialize_with = "platform_versions::deserialize")]
+    pub platform_versions: PlatformVersions,
     /// Where things are.
     pub paths: Paths,
 }
@@ -101,6 +108,8 @@ pub struct EniConfig {
     pub gso_max_size: Option<GsoMaxSize>,
     /// How many network namespaces are kept ready for tasks to come.
     pub spare_namespaces: usize,
+    /// How many slots, namespaces with their link and the programs on it, are kept ready for each VPC in use.
+    pub prepared_slots: usize,
 }
 
 /// The services that records name by their addresses.
@@ -143,7 +152,7 @@ impl Default for FlowTableConfig {
 
 impl Default for EniConfig {
     fn default() -> Self {
-        Self { capacity: 4096, mtu: Mtu::JUMBO, gso_max_size: None, spare_namespaces: 32 }
+        Self { capacity: 4096, mtu: Mtu::JUMBO, gso_max_size: None, spare_namespaces: 32, prepared_slots: 0 }
     }
 }
 

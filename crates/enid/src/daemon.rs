@@ -1,13 +1,11 @@
 //! The daemon's life: taking up what an earlier one left, serving, stopping.
 
 use std::future::Future;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream as BlockingUnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use enid_api::v1::event_service_server::EventServiceServer;
 use enid_api::v1::flow_log_service_server::FlowLogServiceServer;
 use enid_api::v1::flow_service_server::FlowServiceServer;
 use enid_api::v1::host_service_server::HostServiceServer;
@@ -19,19 +17,29 @@ use enid_store::{NetworkStore, RunStore, TaskRecord};
 use tokio::net::UnixListener;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
 use crate::accounting::Accounting;
+use crate::admission::Stages;
+use crate::ahead::{self, Bell};
 use crate::config::Config;
+use crate::dial::Dialing;
+use crate::dial::door::DialSocket;
 use crate::doctor::{self, Doctor};
+use crate::door::{Access, Guard, Porter};
+use crate::events::Events;
+use crate::filling::Filling;
 use crate::flow_logs::FlowLogs;
 use crate::kernel::Version;
 use crate::networks::NetworkState;
+use crate::proxy::Proxies;
 use crate::router::Routers;
 use crate::run::{Runs, check_cgroup2, find_cgroup_directory};
 use crate::segmentation::Segmentation;
-use crate::service::{FlowApi, FlowLogApi, HostApi, NetworkApi, TaskApi};
+use crate::service::{EventApi, FlowApi, FlowLogApi, HostApi, NetworkApi, TaskApi, reflection};
+use crate::slots::Slots;
 use crate::sole::Sole;
 use crate::spares::Spares;
 use crate::tasks::{BusyNames, State, Tasks};
@@ -50,6 +58,11 @@ impl Directories {
     /// The socket that the daemon serves.
     pub fn socket(&self) -> PathBuf {
         self.run.join("enid.sock")
+    }
+
+    /// The socket that connections are dialed by.
+    pub fn dial_socket(&self) -> PathBuf {
+        self.run.join("dial.sock")
     }
 
     pub(crate) fn run_store(&self) -> PathBuf {
@@ -93,6 +106,8 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Daemon {
     listener: UnixListener,
+    access: Access,
+    dial_socket: DialSocket,
     tasks: Arc<Tasks>,
     runs: Arc<Runs>,
     doctor: Arc<Doctor>,
@@ -117,15 +132,16 @@ impl Daemon {
             std::fs::create_dir_all(directory).map_err(EnidError::file("create", directory))?;
         }
         let sole = Sole::claim(&config.paths.bpf)?;
-        let socket = directories.socket();
-        let group = config.socket_group.clone();
+        let (socket, dial_socket) = (directories.socket(), directories.dial_socket());
+        let access = Access::new(config.socket_group.as_deref(), config.reader_group.as_deref())?;
         let (config, directories) = (config.clone(), directories.clone());
         let runtime = Handle::current();
         let taken_up = tokio::task::spawn_blocking(move || take_up(&config, &directories, runtime)).await;
         let (tasks, runs, doctor, deleted) = taken_up.map_err(|_| EnidError::Stopping)??;
         // Last: whoever finds the socket finds a daemon that answers.
-        let listener = listen(&socket, group.as_deref())?;
-        Ok(Self { listener, tasks, runs, doctor, deleted, _sole: sole })
+        let listener = access.listen(&socket)?;
+        let dial_socket = DialSocket::listen(&dial_socket, access.changer_group())?;
+        Ok(Self { listener, access, dial_socket, tasks, runs, doctor, deleted, _sole: sole })
     }
 
     /// Serves until `stop` is done, then closes the interval so that what was counted is written. Tasks and their
@@ -135,20 +151,43 @@ impl Daemon {
     /// The socket can't be served.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), tonic::transport::Error> {
         let (stopping, _) = watch::channel(false);
-        let intervals =
-            tokio::spawn(close_intervals(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
+        let intervals = tokio::spawn(close_intervals(Arc::clone(&self.tasks), stopping.subscribe()));
         let deliveries = tokio::spawn(deliver(Arc::clone(&self.tasks.accounting), stopping.subscribe()));
         let reaper = tokio::spawn(reaper::run(Arc::clone(&self.tasks), Arc::clone(&self.runs), self.deleted));
+        let ahead = tokio::spawn(ahead::run(Arc::clone(&self.tasks)));
+        let dialing = Arc::new(Dialing::new(Arc::clone(&self.tasks)));
+        let dials = tokio::spawn(self.dial_socket.serve(Arc::clone(&dialing)));
+        let proxies = Arc::new(Proxies::new(dialing));
         let stopping_began = Notify::new();
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_serving::<TaskServiceServer<TaskApi>>().await;
+        let tasks = &self.tasks;
+        let host = HostApi { doctor: self.doctor, tasks: Arc::clone(tasks) };
+        let porter = Porter::new(self.access.clone());
+        let visitors = UnixListenerStream::new(self.listener).filter_map(move |stream| match stream {
+            Ok(stream) => porter.admit(stream).map(Ok),
+            Err(error) => Some(Err(error)),
+        });
         let serving = Server::builder()
-            .add_service(NetworkServiceServer::new(NetworkApi { tasks: Arc::clone(&self.tasks) }))
-            .add_service(TaskServiceServer::new(TaskApi { tasks: Arc::clone(&self.tasks), runs: self.runs }))
-            .add_service(FlowLogServiceServer::new(FlowLogApi { tasks: Arc::clone(&self.tasks) }))
-            .add_service(FlowServiceServer::new(FlowApi { tasks: Arc::clone(&self.tasks) }))
-            .add_service(HostServiceServer::new(HostApi { doctor: self.doctor }))
-            .serve_with_incoming_shutdown(UnixListenerStream::new(self.listener), async {
+            .layer(Guard::new(self.access))
+            .add_service(NetworkServiceServer::new(NetworkApi { tasks: Arc::clone(tasks) }))
+            .add_service(TaskServiceServer::new(TaskApi {
+                tasks: Arc::clone(tasks),
+                runs: self.runs,
+                proxies,
+            }))
+            .add_service(FlowLogServiceServer::new(FlowLogApi { tasks: Arc::clone(tasks) }))
+            .add_service(FlowServiceServer::new(FlowApi::new(Arc::clone(tasks))))
+            .add_service(EventServiceServer::new(EventApi { events: Arc::clone(&tasks.events) }))
+            .add_service(HostServiceServer::new(host))
+            .add_service(health_service)
+            .add_optional_service(reflection::v1())
+            .add_optional_service(reflection::v1alpha())
+            .serve_with_incoming_shutdown(visitors, async {
                 stop.await;
-                self.tasks.accounting.dismiss_followers();
+                health.set_not_serving::<TaskServiceServer<TaskApi>>().await;
+                tasks.accounting.dismiss_followers();
+                tasks.events.dismiss();
                 stopping_began.notify_one();
             });
         let outcome = tokio::select! {
@@ -161,10 +200,13 @@ impl Daemon {
                 Ok(())
             }
         };
+        // What was handed over lives on; what was not is given up.
+        dials.abort();
         // Nobody is left to listen.
         let _ = stopping.send(true);
         // What the reaper has not taken away yet is on record for the next daemon.
         reaper.abort();
+        ahead.abort();
         if let Err(error) = intervals.await {
             tracing::error!(%error, "the last interval was not closed");
         }
@@ -199,8 +241,13 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         eni_capacity: config.eni.capacity,
         forwarding: forwarding.forwarding,
     })?);
+    let events = Arc::new(Events::default());
     let network_store = Arc::new(NetworkStore::open(&directories.network_store())?);
-    let networks = Arc::new(NetworkState::restore(Arc::clone(&network_store), Arc::clone(&datapath))?);
+    let networks = Arc::new(NetworkState::restore(
+        Arc::clone(&network_store),
+        Arc::clone(&datapath),
+        Arc::clone(&events),
+    )?);
     let flow_logs = Arc::new(FlowLogs::open(network_store)?);
     let accounting = Arc::new(Accounting::open(
         config,
@@ -216,19 +263,26 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
     let runs = Arc::new(Runs {
         datapath: Arc::clone(&datapath),
         networks: Arc::clone(&networks),
+        host: Namespace::own()?,
         cgroup_directory: cgroup_directory.clone(),
         etc_directory: directories.etc(),
         hand: Mutex::new(()),
     });
     let tasks = Arc::new(Tasks {
+        events,
+        filling: Filling::default(),
         store,
         datapath,
         routers,
         networks,
         accounting,
         flow_logs,
-        spares: Spares::start(config.eni.spare_namespaces)?,
+        stages: Stages::new(&runtime),
+        spares: Spares::new(config.eni.spare_namespaces),
+        slots: Slots::new(config.eni.prepared_slots),
+        bell: Bell::new(),
         netns_directory: paths.netns.clone(),
+        platform_versions: config.platform_versions.clone(),
         eni_capacity: config.eni.capacity,
         default_mtu: config.eni.mtu,
         flow_limit: config.flow_table.flow_limit(),
@@ -243,6 +297,7 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
         busy: BusyNames::default(),
         reaper,
     });
+    tasks.sweep(&runtime)?;
     tasks.routers.mend(&tasks.networks.current());
     let records = tasks.list();
     let enis = records.iter().map(|record| &record.task.eni);
@@ -269,7 +324,8 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
 
 /// Closes each aggregation interval when its time has come, and the last one when the daemon stops; while somebody follows,
 /// in parts.
-async fn close_intervals(accounting: Arc<Accounting>, mut stopped: watch::Receiver<bool>) {
+async fn close_intervals(tasks: Arc<Tasks>, mut stopped: watch::Receiver<bool>) {
+    let accounting = Arc::clone(&tasks.accounting);
     let mut interval = accounting.interval();
     let mut took = Duration::ZERO;
     loop {
@@ -281,10 +337,10 @@ async fn close_intervals(accounting: Arc<Accounting>, mut stopped: watch::Receiv
             () = accounting.follower_came() => continue,
             _ = stopped.wait_for(|stopping| *stopping) => true,
         };
-        let closing = Arc::clone(&accounting);
+        let closing = Arc::clone(&tasks);
         let is_part = until_look.is_some() && !stopping;
         let began = Instant::now();
-        let close = move || if is_part { closing.close_part() } else { closing.close_interval() };
+        let close = move || if is_part { closing.accounting.close_part() } else { closing.close_interval() };
         match tokio::task::spawn_blocking(close).await {
             Ok(Ok(records)) => tracing::debug!(records, is_part, "closed an interval"),
             Ok(Err(error)) => {
@@ -303,37 +359,4 @@ async fn close_intervals(accounting: Arc<Accounting>, mut stopped: watch::Receiv
 async fn deliver(accounting: Arc<Accounting>, stopped: watch::Receiver<bool>) {
     let deliveries = Arc::clone(accounting.deliveries());
     deliveries.run(|needed| accounting.set_interval(needed), stopped).await;
-}
-
-/// Listens on the socket, which root may use, and the group where one is named. A socket that nobody listens on any
-/// more is replaced.
-fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, StartError> {
-    if BlockingUnixStream::connect(path).is_ok() {
-        return Err(StartError::Running(path.to_owned()));
-    }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(EnidError::file("remove the stale socket", path)(error).into());
-        }
-        _ => {}
-    }
-    let listener = UnixListener::bind(path).map_err(EnidError::file("listen on", path))?;
-    let gid = group.map(group_id).transpose()?;
-    std::os::unix::fs::chown(path, None, gid).map_err(EnidError::file("change the group of", path))?;
-    let mode = std::fs::Permissions::from_mode(0o660);
-    std::fs::set_permissions(path, mode).map_err(EnidError::file("change the mode of", path))?;
-    Ok(listener)
-}
-
-/// A group's number, from `/etc/group` (group(5)).
-fn group_id(name: &str) -> Result<u32, StartError> {
-    let path = "/etc/group";
-    let groups = std::fs::read_to_string(path).map_err(EnidError::file("read", path))?;
-    groups
-        .lines()
-        .find_map(|line| {
-            let mut fields = line.split(':');
-            (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
-        })
-        .ok_or_else(|| StartError::NoGroup(name.to_owned()))
 }

@@ -106,6 +106,7 @@ impl Doctor {
             self.tasks.segmentation.of(vpc)
         }));
         findings.extend(self.tasks());
+        findings.extend(self.slots());
         findings.extend(self.leaks());
         findings.sort_by_key(|finding| match finding.severity {
             Severity::Failure => 0,
@@ -203,6 +204,18 @@ impl Doctor {
             ));
         }
         findings
+    }
+
+    /// What is ready for tasks to come, where something is to be.
+    fn slots(&self) -> Option<Finding> {
+        let wanted = self.tasks.slots.wanted();
+        if wanted == 0 {
+            return None;
+        }
+        let ready: usize = self.tasks.slots.ready().values().sum();
+        let vpcs = self.tasks.routers.all().len();
+        let detail = format!("{ready} of {} are ready, in {vpcs} VPCs", wanted * vpcs);
+        Some(finding("slots", Severity::Ok, detail))
     }
 
     fn links(&self, router: &Router) -> Result<HashSet<u32>, NetnsError> {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 
 use enid_datapath::{Datapath, DatapathError, EniSettings};
-use enid_model::{Eni, EniNumber, GsoMaxSizes, MacAddress, Subnet};
+use enid_model::{Eni, EniNumber, GsoMaxSizes, MacAddress, Mtu, Subnet};
 use enid_netns::{Hook, LinkEnd, Namespace, Netlink, NetnsError, Request, RouteKind, sysctl};
 
 use crate::router::{LOOPBACK, Router};
@@ -66,13 +66,38 @@ fn quieten(link: &str) -> Result<(), NetnsError> {
     sysctl::set(&format!("ipv6/conf/{link}/accept_dad"), "0")
 }
 
+/// The link of an ENI that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Link {
+    /// There is none yet. It is to take buffers of these sizes.
+    New(GsoMaxSizes),
+    /// It was [prepared](prepare).
+    Ready,
+}
+
+/// Makes the link of an ENI to come, born in both namespaces at once, with the programs on it. They let nothing pass before
+/// they are told of the ENI, and there is no carrier before the task's end is up.
+///
+/// On an error, what was made goes with the task's namespace.
+pub(crate) fn prepare(
+    number: EniNumber,
+    mac: MacAddress,
+    mtu: Mtu,
+    gso: GsoMaxSizes,
+    router: &Router,
+    datapath: &Datapath,
+    task: &TaskNamespace,
+) -> Result<(), NetnsError> {
+    router.netlink().send(&new_link(number, mac, mtu, gso, &task.namespace, datapath))
+}
+
 /// Makes an ENI: its link, born in both namespaces at once; the programs on it, before it is up; its addresses, routes
 /// and neighbours on either side.
 ///
 /// On an error, what was made is still there: [`stop`] and [`delete_marked`] take it away.
 pub(crate) fn create(
     eni: &Eni,
-    gso: GsoMaxSizes,
+    link: Link,
     subnet: &Subnet,
     router: &Router,
     datapath: &Datapath,
@@ -82,7 +107,12 @@ pub(crate) fn create(
     // The programs find their ENI configured before they see a packet, and others know it as a member of its groups.
     policy::join(datapath, eni)?;
     datapath.open_eni(&settings(eni, flow_limit))?;
-    router.netlink().send(&router_side(eni, gso, subnet, &task.namespace, datapath))?;
+    let mut requests = match link {
+        Link::New(gso) => new_link(eni.number, eni.mac, eni.mtu, gso, &task.namespace, datapath).into(),
+        Link::Ready => Vec::new(),
+    };
+    requests.extend(router_side(eni, subnet));
+    router.netlink().send(&requests)?;
     if !task.own {
         task.namespace.run(|| quieten(TASK_END))?;
     }
@@ -103,25 +133,24 @@ pub(crate) fn settings(eni: &Eni, flow_limit: u32) -> EniSettings {
 }
 
 /// The name of an ENI's host end.
-fn host_end(number: EniNumber) -> String {
+pub(crate) fn host_end(number: EniNumber) -> String {
     format!("eni{number}")
 }
 
-/// What the VPC's router is asked for: the link, with the programs on its host end before it comes up, and the way to
-/// the ENI's addresses.
-fn router_side(
-    eni: &Eni,
+/// What the VPC's router is asked for first: the link, with the programs on its host end before it comes up.
+fn new_link(
+    number: EniNumber,
+    mac: MacAddress,
+    mtu: Mtu,
     gso: GsoMaxSizes,
-    subnet: &Subnet,
     task: &Namespace,
     datapath: &Datapath,
-) -> Vec<Request> {
-    let index = eni.number.get();
-    let mtu = eni.mtu.get();
-    let mut requests = vec![
+) -> [Request; 5] {
+    let (index, mtu) = (number.get(), mtu.get());
+    [
         Request::NewVeth {
             end: LinkEnd {
-                name: host_end(eni.number),
+                name: host_end(number),
                 index: Some(index),
                 mac: Some(MacAddress::ROUTER),
                 mtu,
@@ -131,18 +160,23 @@ fn router_side(
             peer: LinkEnd {
                 name: TASK_END.to_owned(),
                 index: Some(index),
-                mac: Some(eni.mac),
+                mac: Some(mac),
                 mtu,
                 gso,
                 namespace: Some(task.as_fd().as_raw_fd()),
             },
         },
-        Request::AlternativeName { index, name: eni.id.to_string() },
         Request::Clsact { index },
         Request::classifier(index, Hook::Ingress, datapath.from_eni(), "from_eni"),
         Request::classifier(index, Hook::Egress, datapath.to_eni(), "to_eni"),
         Request::Up { index },
-    ];
+    ]
+}
+
+/// What the VPC's router is asked for then: the way to the ENI's addresses.
+fn router_side(eni: &Eni, subnet: &Subnet) -> Vec<Request> {
+    let index = eni.number.get();
+    let mut requests = vec![Request::AlternativeName { index, name: eni.id.to_string() }];
     for (address, source) in addresses_and_gateways(eni, subnet) {
         requests.push(Request::Route {
             destination: address,

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use enid::{Config, Daemon, Directories, purge};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -78,7 +79,8 @@ fn main() -> ExitCode {
 
 fn serve(common: &Common) -> anyhow::Result<ExitCode> {
     let (config, directories) = (common.config()?, common.directories());
-    // Few at once: they meet at one lock of the kernel's (RTNL), where more would only wait, each with its memory.
+    raise_descriptor_limit();
+    // Few at once: creates and deletes are let in a few at a time, and what else blocks is short.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(16)
@@ -100,6 +102,14 @@ fn serve(common: &Common) -> anyhow::Result<ExitCode> {
             .await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Lets the daemon have as many descriptors as it may: what is kept ready for tasks to come is held by them.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open descriptors stays as it is");
+    }
 }
 
 fn purge_all(common: &Common) -> anyhow::Result<ExitCode> {

@@ -9,6 +9,7 @@ use enid_model::{
 };
 use enid_store::NetworkStore;
 
+use crate::events::{EventKind, Events};
 use crate::{EnidError, lock, policy};
 
 /// The declared networks, in memory and on disk, and in force.
@@ -16,6 +17,7 @@ use crate::{EnidError, lock, policy};
 pub(crate) struct NetworkState {
     store: Arc<NetworkStore>,
     datapath: Arc<Datapath>,
+    events: Arc<Events>,
     current: Mutex<Arc<Networks>>,
     /// Held by all who are about to use a VPC, a subnet or a group, and by one who is about to remove one.
     uses: RwLock<()>,
@@ -23,12 +25,17 @@ pub(crate) struct NetworkState {
 
 impl NetworkState {
     /// Takes up what was declared; the embedded default network if nothing ever was.
-    pub(crate) fn restore(store: Arc<NetworkStore>, datapath: Arc<Datapath>) -> Result<Self, EnidError> {
+    pub(crate) fn restore(
+        store: Arc<NetworkStore>,
+        datapath: Arc<Datapath>,
+        events: Arc<Events>,
+    ) -> Result<Self, EnidError> {
         let networks = match store.load::<Networks>()? {
             Some(networks) => networks,
             None => declare_default(&store)?,
         };
-        Ok(Self { store, datapath, current: Mutex::new(Arc::new(networks)), uses: RwLock::default() })
+        let current = Mutex::new(Arc::new(networks));
+        Ok(Self { store, datapath, events, current, uses: RwLock::default() })
     }
 
     /// Keeps what is declared from being removed, until the guard is dropped: for as long as it takes to use it where
@@ -160,6 +167,8 @@ impl NetworkState {
             }
             let old = std::mem::replace(&mut *current, Arc::new(networks));
             policy::follow(&self.datapath, &old, &current).map_err(EnidError::NotInForce)?;
+            let changes = changes.iter().map(ToString::to_string).collect();
+            self.events.host(EventKind::PolicyChanged, changes);
         }
         Ok(changes.iter().map(ToString::to_string).collect())
     }

@@ -75,7 +75,9 @@ fn remove_run_files(directories: &Directories) -> Result<(), EnidError> {
     for folder in of_enis(&etc) {
         gone(fs::remove_dir_all(&folder)).map_err(EnidError::file("remove", folder))?;
     }
-    for file in [directories.socket(), directories.run_store(), directories.exported()] {
+    for file in
+        [directories.socket(), directories.dial_socket(), directories.run_store(), directories.exported()]
+    {
         gone(fs::remove_file(&file)).map_err(EnidError::file("remove", file))?;
     }
     for folder in [etc, directories.run.clone()] {

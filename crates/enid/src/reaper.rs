@@ -64,6 +64,7 @@ pub(crate) fn reap(tasks: &Tasks, runs: &Runs, batch: Vec<TaskRecord>) -> Vec<Ta
     let vpcs: HashSet<VpcId> = batch.iter().map(|record| record.task.eni.vpc).collect();
     for vpc in vpcs {
         let Some(router) = tasks.routers.get(vpc) else { continue };
+        let _turn = tasks.stages.link.enter_blocking();
         if let Err(error) = eni::delete_marked(&router) {
             tracing::error!(%vpc, %error, "deleted links could not be taken away; trying again");
             return batch;

@@ -4,21 +4,25 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use enid_datapath::Datapath;
-use enid_model::{Task, TrafficClass, Vpc};
+use enid_model::{Carrier, Task, TrafficClass, Vpc};
+use enid_netns::Namespace;
 
 use crate::networks::NetworkState;
 use crate::{EnidError, lock};
 
-/// Where a command with a class runs.
+/// Where a command with a class runs: where the ENI is that carries the class.
 #[derive(Debug)]
-pub(crate) struct RunPlace {
-    pub(crate) cgroup: PathBuf,
-    pub(crate) etc: PathBuf,
+pub(crate) enum RunPlace {
+    /// In the task's namespace, in a cgroup, with files of its own.
+    Task { cgroup: PathBuf, etc: PathBuf },
+    /// In the host's namespace, as any command of the host.
+    Host { netns: PathBuf },
 }
 
 /// The cgroups and files of classed commands.
@@ -26,6 +30,8 @@ pub(crate) struct RunPlace {
 pub(crate) struct Runs {
     pub(crate) datapath: Arc<Datapath>,
     pub(crate) networks: Arc<NetworkState>,
+    /// The namespace that the daemon was started in, which has the platform ENI.
+    pub(crate) host: Namespace,
     /// A folder in a cgroup2 file system.
     pub(crate) cgroup_directory: PathBuf,
     /// A folder under the run directory.
@@ -37,6 +43,18 @@ pub(crate) struct Runs {
 impl Runs {
     /// Makes what a command of this class needs, if it is not there. It blocks.
     pub(crate) fn prepare(&self, task: &Task, class: TrafficClass) -> Result<RunPlace, EnidError> {
+        let version = task.platform_version;
+        let carrier = version.carrier(class).ok_or_else(|| EnidError::NoSuchClass {
+            task: task.name.clone(),
+            version,
+            class,
+        })?;
+        if carrier == Carrier::PlatformEni {
+            // By the daemon's own descriptor: the namespace may have no name.
+            let descriptor = self.host.as_fd().as_raw_fd();
+            let netns = format!("/proc/{}/fd/{descriptor}", std::process::id()).into();
+            return Ok(RunPlace::Host { netns });
+        }
         let _one_at_a_time = lock(&self.hand);
         let cgroup = self.cgroup_directory.join(task.eni.id.to_string()).join(class.as_str());
         create_directory(&cgroup)?;
@@ -50,7 +68,7 @@ impl Runs {
             write_file(&etc.join("hosts"), &hosts(task, &vpc))?;
             write_file(&etc.join("nsswitch.conf"), NSSWITCH_CONF)?;
         }
-        Ok(RunPlace { cgroup, etc })
+        Ok(RunPlace::Task { cgroup, etc })
     }
 
     /// Takes away what was made for a task. A cgroup in which a command still runs can't be: then it says so.
@@ -112,7 +130,8 @@ fn resolv_conf(vpc: &Vpc) -> String {
     text
 }
 
-fn hosts(task: &Task, vpc: &Vpc) -> String {
+/// The text of a task's hosts file.
+pub(crate) fn hosts(task: &Task, vpc: &Vpc) -> String {
     let mut text = String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
     let addresses = task.eni.addresses;
     if let Some(address) = addresses.ipv4 {

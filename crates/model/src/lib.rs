@@ -47,7 +47,10 @@ pub use network_file::{
 pub use networks::{
     Action, ApplyError, Change, ListUpdate, LookupError, Networks, Object, Refusal, RemoveError,
 };
-pub use platform::PlatformVersion;
+pub use platform::{
+    Carrier, PlatformVersion, PlatformVersionRefusal, PlatformVersionState, PlatformVersions,
+    WantedPlatformVersion,
+};
 pub use port_range::PortRange;
 pub use prefix_list::{MAX_PREFIX_LIST_ENTRIES, PrefixList};
 pub use protocol::Protocol;

@@ -68,6 +68,29 @@ impl Namespace {
         })
     }
 
+    /// Starts a thread of its own inside the namespace, which runs `work` and ends: one that entered a namespace never
+    /// serves another. `work` is told whether it is inside. It does not block.
+    ///
+    /// # Errors
+    /// There can be no more threads.
+    pub fn spawn(
+        self,
+        name: &str,
+        work: impl FnOnce(Result<(), NetnsError>) + Send + 'static,
+    ) -> Result<(), NetnsError> {
+        // What `work` is given to do is small.
+        const STACK: usize = 256 * 1024;
+        let entered = move || {
+            let entered = move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))
+                .map_err(NetnsError::system("enter a network namespace"));
+            // The thread itself holds the namespace now.
+            drop(self);
+            work(entered);
+        };
+        let spawned = thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(entered);
+        spawned.map(drop).map_err(NetnsError::system("start a thread"))
+    }
+
     /// Gives the namespace a name that iproute2 knows: binds it to a new file. [`unmount`] takes the name away.
     ///
     /// # Errors

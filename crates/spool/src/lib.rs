@@ -10,6 +10,7 @@
 mod balance;
 mod block;
 mod error;
+mod flows;
 mod reader;
 mod record;
 mod segment;
@@ -22,6 +23,7 @@ mod writer;
 
 pub use balance::{Balance, Balances, NOT_LOGGED, Sum};
 pub use error::SpoolError;
+pub use flows::each_flow;
 pub use reader::{Batch, Damage, Reader};
 pub use spool::{Repaired, Spool, SpoolOptions};
 pub use writer::BatchWriter;

@@ -138,7 +138,7 @@ mod tests {
         };
         let task = Task {
             name: name.parse().unwrap(),
-            platform_version: PlatformVersion::LATEST,
+            platform_version: PlatformVersion::V1_4_0,
             netns: "/run/netns/a".into(),
             netns_adopted: false,
             eni,

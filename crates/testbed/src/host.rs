@@ -57,6 +57,8 @@ pub struct HostOptions {
     pub forwarding: ForwardingMode,
     /// The most ENIs; a power of two.
     pub eni_capacity: u32,
+    /// How many slots are kept ready for each VPC in use.
+    pub prepared_slots: u32,
     /// The most that TCP hands on in one buffer; the daemon's choice where absent.
     pub gso_max_size: Option<u32>,
     /// A file of services' prefixes.
@@ -82,6 +84,7 @@ impl Default for HostOptions {
             flows_per_eni: None,
             forwarding: forwarding_of(std::env::var("ENID_TEST_FORWARDING").as_deref().unwrap_or("auto")),
             eni_capacity: 256,
+            prepared_slots: 0,
             gso_max_size: None,
             ip_ranges: None,
             run_bytes: None,
@@ -113,7 +116,7 @@ impl HostOptions {
         let gso_max_size = self.gso_max_size.map(|bytes| format!("gso_max_size = {bytes}\n"));
         format!(
             "[flow_log]\naggregation_interval_seconds = {}\n[spool]\nmax_bytes = {}\n[flow_table]\ncapacity = {}\nrefusal_capacity = {}\n{}\
-             [forwarding]\nmode = '{forwarding}'\n[eni]\ncapacity = {}\n{}\
+             [forwarding]\nmode = '{forwarding}'\n[eni]\ncapacity = {}\nprepared_slots = {}\n{}\
              {}[paths]\nnetns = '{}'\nbpf = '{}'\ncgroup = '{}'\n",
             self.interval_seconds,
             self.spool_bytes,
@@ -121,6 +124,7 @@ impl HostOptions {
             self.refusal_capacity,
             flows_per_eni.unwrap_or_default(),
             self.eni_capacity,
+            self.prepared_slots,
             gso_max_size.unwrap_or_default(),
             ip_ranges.unwrap_or_default(),
             directory.netns().display(),
@@ -202,6 +206,18 @@ impl Host {
         running.stop(DEADLINE).unwrap_or_else(|error| panic!("the daemon did not stop: {error}"));
     }
 
+    /// Adds tables to the configuration of daemons that start from now on. One that it has already can't be added to.
+    pub fn configure(&self, tables: &str) {
+        let text = fs::read_to_string(&self.config).expect("read the configuration");
+        fs::write(&self.config, text + tables).expect("write the configuration");
+    }
+
+    /// Sets what is in no table, for daemons that start from now on.
+    pub fn configure_first(&self, lines: &str) {
+        let text = fs::read_to_string(&self.config).expect("read the configuration");
+        fs::write(&self.config, format!("{lines}{text}")).expect("write the configuration");
+    }
+
     /// Stops the daemon and starts it again.
     #[track_caller]
     pub fn restart_daemon(&mut self) {
@@ -273,6 +289,18 @@ impl Host {
     /// The socket that the daemon serves.
     pub fn socket(&self) -> PathBuf {
         self.directories.socket()
+    }
+
+    /// The socket that connections are dialed by.
+    pub fn dial_socket(&self) -> PathBuf {
+        self.directories.dial_socket()
+    }
+
+    /// Waits for what is to be done at once.
+    #[track_caller]
+    pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        let done = self.runtime.block_on(async { tokio::time::timeout(DEADLINE, work).await });
+        done.unwrap_or_else(|_| panic!("not done after {} s", DEADLINE.as_secs()))
     }
 
     /// What a daemon that is a process has logged.

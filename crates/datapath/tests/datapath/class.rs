@@ -14,7 +14,7 @@ use crate::frame::{ACK, Ipv4, SYN, tcp};
 use crate::host::{eni, in_host};
 
 /// The id of this process's cgroup (version 2).
-fn own_cgroup() -> u64 {
+pub(crate) fn own_cgroup() -> u64 {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let mount = mounts
         .lines()

@@ -1,16 +1,19 @@
-//! Traffic classes of real processes: the tag of the cgroup whose socket sent a packet, seen across a veth.
+//! Traffic classes of real sockets: their own tag, or that of the cgroup they were made in, seen across a veth.
 
 use std::fs;
 use std::io::Write as _;
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command, Stdio};
 
+use enid_datapath::Direction;
 use enid_model::TrafficClass;
+use rustix::net::{AddressFamily, SocketType};
 
-use crate::host::{config, in_host};
-use crate::link::{OUTSIDE, Wire};
-use crate::records::{BOTH, Snapshot};
+use crate::host::{config, eni, in_host, load};
+use crate::link::{OUTSIDE, Task, Wire};
+use crate::records::{BOTH, Record, Snapshot, Total};
 
 /// A cgroup of its own (version 2), removed at the end.
 struct Cgroup(String);
@@ -75,6 +78,97 @@ fn a_process_in_a_tagged_cgroup_gives_its_connections_the_class() {
                 classes.sort();
                 assert_eq!(classes, [TrafficClass::Application, TrafficClass::ImagePull], "{direction:?}");
             }
+        }
+    });
+}
+
+/// What was counted of the flows of a task, by class.
+fn classes(wire: &Wire, task: &Task, direction: Direction, protocol: u8) -> Vec<(TrafficClass, u64)> {
+    let of_flow = |(record, total): (Record, Total)| {
+        let is_its = record.eni == task.nic.number && record.tuple.protocol == protocol;
+        (is_its && record.tuple.direction == direction).then_some((total.class, total.count.packets))
+    };
+    let mut classes: Vec<_> =
+        Snapshot::take(&wire.datapath).records.into_iter().filter_map(of_flow).collect();
+    classes.sort();
+    classes
+}
+
+/// A socket as the daemon makes them: unconnected, in a task's namespace.
+fn socket(task: &Task, to: SocketAddr, kind: SocketType) -> OwnedFd {
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    task.namespace.run(move || rustix::net::socket(family, kind, None).unwrap())
+}
+
+#[test]
+fn every_packet_of_a_tagged_socket_has_its_class_the_first_included() {
+    in_host(|| {
+        let wire = Wire::new(&config(1024));
+        let task = wire.task(1, 9001);
+        for address in OUTSIDE {
+            let address: IpAddr = address.parse().unwrap();
+            let listener = wire.outside.run(move || TcpListener::bind((address, 0)).unwrap());
+            let to = listener.local_addr().unwrap();
+            let socket = socket(&task, to, SocketType::STREAM);
+            wire.datapath.set_socket_class(socket.as_fd(), task.nic.number, TrafficClass::Secrets).unwrap();
+            // From a thread that is in another namespace: the socket stays where it was made.
+            rustix::net::connect(&socket, &to).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            drop((accepted, socket));
+            let datagrams = wire.outside.run(move || UdpSocket::bind((address, 0)).unwrap());
+            let to = datagrams.local_addr().unwrap();
+            let socket = self::socket(&task, to, SocketType::DGRAM);
+            wire.datapath.set_socket_class(socket.as_fd(), task.nic.number, TrafficClass::Logs).unwrap();
+            rustix::net::connect(&socket, &to).unwrap();
+            rustix::net::send(&socket, b"a question", rustix::net::SendFlags::empty()).unwrap();
+            let (_, from) = datagrams.recv_from(&mut [0; 16]).unwrap();
+            datagrams.send_to(b"an answer", from).unwrap();
+            rustix::net::recv(&socket, &mut [0; 16], rustix::net::RecvFlags::empty()).unwrap();
+        }
+        wire.assert_audits(&task);
+        for direction in BOTH {
+            let tcp = classes(&wire, &task, direction, 6);
+            assert_eq!(tcp.len(), 2, "{tcp:?}");
+            assert!(
+                tcp.iter().all(|(class, packets)| *class == TrafficClass::Secrets && *packets >= 3),
+                "{tcp:?}"
+            );
+            assert_eq!(classes(&wire, &task, direction, 17), [(TrafficClass::Logs, 1); 2]);
+        }
+    });
+}
+
+#[test]
+fn a_sockets_own_tag_goes_before_its_cgroups_and_is_for_one_eni() {
+    in_host(|| {
+        let wire = Wire::new(&config(1024));
+        let task = wire.task(1, 9001);
+        let own = crate::class::own_cgroup();
+        wire.datapath.set_class(own, task.nic.number, TrafficClass::ImagePull).unwrap();
+        let to: SocketAddr = (OUTSIDE[0].parse::<IpAddr>().unwrap(), 9).into();
+        for number in [task.nic.number.get(), task.nic.number.get() + 1] {
+            let socket = socket(&task, to, SocketType::DGRAM);
+            wire.datapath.set_socket_class(socket.as_fd(), eni(number), TrafficClass::Exec).unwrap();
+            rustix::net::connect(&socket, &to).unwrap();
+            rustix::net::send(&socket, b"a question", rustix::net::SendFlags::empty()).unwrap();
+        }
+        wire.assert_audits(&task);
+        let classes: Vec<_> =
+            classes(&wire, &task, Direction::Egress, 17).into_iter().map(|(class, _)| class).collect();
+        assert_eq!(classes, [TrafficClass::ImagePull, TrafficClass::Exec]);
+    });
+}
+
+#[test]
+fn a_tag_is_for_sockets_and_goes_with_them() {
+    in_host(|| {
+        let datapath = load(1024);
+        let file = fs::File::open("/proc/self/status").unwrap();
+        assert!(datapath.set_socket_class(file.as_fd(), eni(1_000_001), TrafficClass::Exec).is_err());
+        // More than any map of a fixed size would hold: what is closed leaves nothing.
+        for _ in 0..20_000 {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            datapath.set_socket_class(socket.as_fd(), eni(1_000_001), TrafficClass::Exec).unwrap();
         }
     });
 }

@@ -7,7 +7,6 @@ mod printer;
 pub(super) mod progress;
 mod reading;
 pub(super) mod source;
-mod spool;
 mod totals;
 
 use std::path::PathBuf;

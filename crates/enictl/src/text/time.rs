@@ -78,6 +78,11 @@ pub(crate) fn interval(start: i64, end: i64) -> String {
     format!("{} – {}", start_utc.strftime("%F %H:%M:%S"), end_utc.strftime(end_format))
 }
 
+/// A time in milliseconds since 1970, in UTC: `2026-01-31 12:00:00.000`.
+pub(crate) fn milliseconds(unix: u64) -> String {
+    format!("{}.{:03}", second(unix / 1000), unix % 1000)
+}
+
 /// A second in UTC: `2026-01-31 12:00:00`.
 pub(crate) fn second(second: u64) -> String {
     let utc = i64::try_from(second).ok().and_then(utc);

@@ -15,8 +15,8 @@ use enid_api::v1::{
     DoctorRequest, DoctorResponse, Eni, ExplainRequest, ExplainResponse, FlowLog, FlushRequest,
     FlushResponse, FollowRequest, FollowResponse, GetFlowLogRequest, GetSpoolRequest, GetTaskRequest,
     ListFlowLogsRequest, ListFlowLogsResponse, ListNetworksRequest, ListNetworksResponse, ListTasksRequest,
-    ListTasksResponse, ListUpdate, PrepareRunRequest, PrepareRunResponse, Spool, Task,
-    UpdatePrefixListRequest, UpdateSecurityGroupRequest, UpdateTaskRequest,
+    ListTasksResponse, ListUpdate, PrepareRunRequest, PrepareRunResponse, SetupTimesRequest,
+    SetupTimesResponse, Spool, Task, UpdatePrefixListRequest, UpdateSecurityGroupRequest, UpdateTaskRequest,
 };
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
@@ -276,5 +276,9 @@ impl FlowService for Answers {
 impl HostService for Answers {
     async fn doctor(&self, _: Request<DoctorRequest>) -> Answer<DoctorResponse> {
         Ok(Response::new(self.doctor.clone()))
+    }
+
+    async fn setup_times(&self, _: Request<SetupTimesRequest>) -> Answer<SetupTimesResponse> {
+        Ok(Response::new(SetupTimesResponse::default()))
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn task(eni: u32, vpc: VpcId, addresses: EniAddresses) -> Task {
     };
     Task {
         name: "web".parse().unwrap(),
-        platform_version: PlatformVersion::LATEST,
+        platform_version: PlatformVersion::V1_4_0,
         netns: "/run/netns/web".into(),
         netns_adopted: false,
         eni,

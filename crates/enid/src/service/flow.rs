@@ -5,19 +5,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use enid_api::v1::{
-    self, AuditRequest, AuditResponse, CountersRequest, CountersResponse, FlushRequest, FlushResponse,
-    FollowRequest, FollowResponse, GetSpoolRequest, Spool,
+    self, AuditRequest, AuditResponse, CountersRequest, CountersResponse, FlowRecord, FlushRequest,
+    FlushResponse, FollowRequest, FollowResponse, GetSpoolRequest, QueryFlowsRequest, Spool,
 };
 use enid_datapath::{Bucket, Count, Reason};
 use enid_flowlog::Format;
 use enid_netns::{Inventory, VethPair};
 use enid_store::TaskRecord;
 use tokio::runtime::Handle;
-use tokio_stream::wrappers::BroadcastStream;
+use tokio::sync::Semaphore;
+use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::blocking;
+use super::query::Query;
 use crate::EnidError;
 use crate::accounting::{Balance, DirectionCounters, FlowTable, Lines};
 use crate::tasks::Tasks;
@@ -26,9 +28,17 @@ use crate::tasks::Tasks;
 #[derive(Debug)]
 pub(crate) struct FlowApi {
     pub(crate) tasks: Arc<Tasks>,
+    queries: Arc<Semaphore>,
 }
 
+/// How many queries are answered at once: each reads the spool.
+const QUERIES: usize = 8;
+
 impl FlowApi {
+    pub(crate) fn new(tasks: Arc<Tasks>) -> Self {
+        Self { tasks, queries: Arc::new(Semaphore::new(QUERIES)) }
+    }
+
     fn chosen(&self, task: Option<String>) -> Result<Vec<TaskRecord>, EnidError> {
         match task {
             Some(name) => Ok(vec![self.tasks.get(&name.parse()?)?]),
@@ -65,6 +75,19 @@ impl v1::flow_service_server::FlowService for FlowApi {
             tokio_stream::iter(bundle.lines.iter().enumerate().map(response).collect::<Vec<_>>())
         });
         Ok(Response::new(Box::pin(responses)))
+    }
+
+    type QueryStream = ReceiverStream<Result<FlowRecord, Status>>;
+
+    async fn query(
+        &self,
+        request: Request<QueryFlowsRequest>,
+    ) -> Result<Response<Self::QueryStream>, Status> {
+        let query = Query::parse(request.into_inner())?;
+        let permit = Arc::clone(&self.queries).try_acquire_owned();
+        let permit = permit.map_err(|_| EnidError::TooManyQueries { most: QUERIES })?;
+        let records = query.start(Arc::clone(&self.tasks.accounting), permit)?;
+        Ok(Response::new(ReceiverStream::new(records)))
     }
 
     async fn counters(
@@ -104,8 +127,7 @@ impl v1::flow_service_server::FlowService for FlowApi {
 
     async fn flush(&self, _: Request<FlushRequest>) -> Result<Response<FlushResponse>, Status> {
         let tasks = Arc::clone(&self.tasks);
-        let closed =
-            blocking(move || Ok(FlushResponse { records: tasks.accounting.close_interval()? })).await?;
+        let closed = blocking(move || Ok(FlushResponse { records: tasks.close_interval()? })).await?;
         self.tasks.accounting.deliveries().flush().await;
         Ok(closed)
     }

@@ -1,14 +1,20 @@
 //! The gRPC services: requests parsed at the edge, work done elsewhere, answers put into messages.
 
+mod admitted;
 mod ecs;
+mod event;
 mod explain;
 mod flow;
 mod flow_log;
 mod host;
 mod message;
 mod network;
+mod query;
+pub(crate) mod reflection;
+mod setup_times;
 mod task;
 
+pub(crate) use event::EventApi;
 pub(crate) use flow::FlowApi;
 pub(crate) use flow_log::FlowLogApi;
 pub(crate) use host::HostApi;

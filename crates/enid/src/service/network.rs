@@ -122,7 +122,12 @@ fn delete(tasks: &Tasks, object: Object) -> Result<(), EnidError> {
                 Target::Eni(_) => false,
             };
             without_flow_logs(tasks, is_in, || format!("VPC {}", vpc.name))?;
+            let router = tasks.routers.get(vpc.id);
             tasks.routers.remove(vpc.id)?;
+            // Their links go with the router.
+            if let Some(router) = router {
+                tasks.forget_slots(&router);
+            }
             tasks.networks.remove_vpc(vpc.id)
         }
         Object::Subnet(wanted) => {

@@ -3,23 +3,30 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use enid_api::Refusal;
+use enid_api::dial::wire::{ErrorCode, Refusal as Refused};
 use enid_api::v1::{
-    self, CreateTaskRequest, DeleteTaskRequest, DeleteTaskResponse, ExplainRequest, ExplainResponse,
-    GetTaskRequest, ListTasksRequest, ListTasksResponse, PrepareRunRequest, PrepareRunResponse,
-    UpdateTaskRequest,
+    self, CreateTaskRequest, CreateTaskStep, DeleteTaskRequest, DeleteTaskResponse, ExplainRequest,
+    ExplainResponse, GetTaskRequest, ListTasksRequest, ListTasksResponse, OpenProxyRequest,
+    OpenProxyResponse, PrepareRunRequest, PrepareRunResponse, UpdateTaskRequest,
 };
 use enid_model::{
-    EcsTask, IdleTimeouts, ModelError, Mtu, PlatformVersion, Tags, TaskName, TcpEstablishedTimeout,
-    TrafficClass, UdpStreamTimeout, UdpTimeout,
+    EcsTask, IdleTimeouts, ModelError, Mtu, Tags, TaskName, TcpEstablishedTimeout, TrafficClass,
+    UdpStreamTimeout, UdpTimeout, WantedPlatformVersion,
 };
-use enid_store::TaskRecord;
+use enid_store::{TaskRecord, TaskState};
 use tokio::runtime::Handle;
-use tonic::{Request, Response, Status};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status};
 
+use super::admitted::admitted;
 use super::{blocking, ecs, explain, message};
 use crate::EnidError;
 use crate::addresses::WantedAddresses;
-use crate::run::Runs;
+use crate::dial::Caller;
+use crate::proxy::Proxies;
+use crate::run::{RunPlace, Runs};
 use crate::tasks::{NewTask, Tasks, check_namespace};
 
 /// Tasks, at the door.
@@ -27,18 +34,67 @@ use crate::tasks::{NewTask, Tasks, check_namespace};
 pub(crate) struct TaskApi {
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) runs: Arc<Runs>,
+    pub(crate) proxies: Arc<Proxies>,
 }
+
+/// The answers of one create in steps, and an error after them.
+const STEPS: usize = 3;
 
 #[tonic::async_trait]
 impl v1::task_service_server::TaskService for TaskApi {
     async fn create(&self, request: Request<CreateTaskRequest>) -> Result<Response<v1::Task>, Status> {
-        let new = parse(request.into_inner())?;
+        let (metadata, _, request) = request.into_parts();
+        let new = parse(request)?;
         let tasks = Arc::clone(&self.tasks);
-        blocking(move || {
-            let record = tasks.create(&new)?;
+        admitted(&self.tasks.stages.create, &metadata, move || {
+            let record = tasks.create(&new, &mut |_| {})?;
             answer(&tasks, &record)
         })
         .await
+    }
+
+    type CreateInStepsStream = ReceiverStream<Result<CreateTaskStep, Status>>;
+
+    async fn create_in_steps(
+        &self,
+        request: Request<CreateTaskRequest>,
+    ) -> Result<Response<Self::CreateInStepsStream>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let new = parse(request)?;
+        let tasks = Arc::clone(&self.tasks);
+        let (sender, receiver) = mpsc::channel(STEPS);
+        let steps = sender.clone();
+        let work = move || {
+            let step = |record: &TaskRecord| {
+                let ready_for = if record.state == TaskState::Ready { "containers" } else { "platform" };
+                let step = answer(&tasks, record)
+                    .map(|task| CreateTaskStep { ready_for: ready_for.to_owned(), task: Some(task) });
+                // There is room for all. Who has gone needs none.
+                let _ = steps.try_send(step.map_err(Status::from));
+            };
+            let mut count = 0;
+            let record = tasks.create(&new, &mut |record| {
+                count += 1;
+                step(record);
+            })?;
+            if count == 0 {
+                // It was there already: both steps are behind it.
+                step(&TaskRecord { state: TaskState::Creating, ..record.clone() });
+                step(&record);
+            }
+            Ok(())
+        };
+        let stage = Arc::clone(&self.tasks.stages.create);
+        tokio::spawn(async move {
+            let outcome = tokio::select! {
+                outcome = admitted(&stage, &metadata, work) => outcome,
+                () = sender.closed() => return,
+            };
+            if let Err(status) = outcome {
+                let _ = sender.try_send(Err(status));
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
     async fn get(&self, request: Request<GetTaskRequest>) -> Result<Response<v1::Task>, Status> {
@@ -61,9 +117,11 @@ impl v1::task_service_server::TaskService for TaskApi {
         &self,
         request: Request<DeleteTaskRequest>,
     ) -> Result<Response<DeleteTaskResponse>, Status> {
-        let name: TaskName = request.into_inner().name.parse().map_err(EnidError::from)?;
+        let (metadata, _, request) = request.into_parts();
+        let name: TaskName = request.name.parse().map_err(EnidError::from)?;
         let tasks = Arc::clone(&self.tasks);
-        blocking(move || Ok(DeleteTaskResponse { existed: tasks.delete(&name)? })).await
+        let work = move || Ok(DeleteTaskResponse { existed: tasks.delete(&name)? });
+        admitted(&self.tasks.stages.delete, &metadata, work).await
     }
 
     async fn update(&self, request: Request<UpdateTaskRequest>) -> Result<Response<v1::Task>, Status> {
@@ -96,14 +154,29 @@ impl v1::task_service_server::TaskService for TaskApi {
             let record = tasks.get(&name)?;
             // A command must not run in a namespace that somebody put in its place.
             check_namespace(&record)?;
-            let place = runs.prepare(&record.task, class)?;
-            Ok(PrepareRunResponse {
-                netns: record.task.netns.display().to_string(),
-                cgroup: place.cgroup.display().to_string(),
-                etc: place.etc.display().to_string(),
+            Ok(match runs.prepare(&record.task, class)? {
+                RunPlace::Task { cgroup, etc } => PrepareRunResponse {
+                    netns: record.task.netns.display().to_string(),
+                    cgroup: Some(cgroup.display().to_string()),
+                    etc: Some(etc.display().to_string()),
+                },
+                RunPlace::Host { netns } => {
+                    PrepareRunResponse { netns: netns.display().to_string(), cgroup: None, etc: None }
+                }
             })
         })
         .await
+    }
+
+    async fn open_proxy(
+        &self,
+        request: Request<OpenProxyRequest>,
+    ) -> Result<Response<OpenProxyResponse>, Status> {
+        let request = request.into_inner();
+        let task: TaskName = request.task.parse().map_err(EnidError::from)?;
+        let class: TrafficClass = request.traffic_class.parse().map_err(EnidError::from)?;
+        let url = self.proxies.open(&Caller { task, class }).await.map_err(proxy_status)?;
+        Ok(Response::new(OpenProxyResponse { url }))
     }
 
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
@@ -111,6 +184,16 @@ impl v1::task_service_server::TaskService for TaskApi {
         let (tasks, runtime) = (Arc::clone(&self.tasks), Handle::current());
         blocking(move || Ok(explain::message(crate::explain::explain(&tasks, &runtime, &packet)?))).await
     }
+}
+
+fn proxy_status(refused: Refused) -> Status {
+    let (code, reason) = match refused.code {
+        ErrorCode::NoSuchTask => (Code::NotFound, "TASK_NOT_FOUND"),
+        ErrorCode::TaskBroken => (Code::FailedPrecondition, "TASK_BROKEN"),
+        ErrorCode::ClassNotCarried => (Code::FailedPrecondition, "CLASS_NOT_OF_PLATFORM_VERSION"),
+        _ => (Code::Internal, "HOST_FAILED"),
+    };
+    Refusal { reason: reason.to_owned(), todo: None, object: None }.into_status(code, refused.message)
 }
 
 fn parse(request: CreateTaskRequest) -> Result<NewTask, EnidError> {
@@ -125,10 +208,9 @@ fn parse(request: CreateTaskRequest) -> Result<NewTask, EnidError> {
             ipv6: request.ipv6.map(|text| parse_address(text, "IPv6")).transpose()?,
         },
         mtu: request.mtu.map(Mtu::try_from).transpose()?,
-        platform_version: match request.platform_version {
-            Some(text) => text.parse()?,
-            None => PlatformVersion::LATEST,
-        },
+        platform_version: request
+            .platform_version
+            .map_or(Ok(WantedPlatformVersion::Latest), |text| text.parse())?,
         netns: request.netns.map(Into::into),
         idle_timeouts: parse_idle_timeouts(request.idle_timeouts.unwrap_or_default())?,
         ecs,

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use enid_api::Client;
 use enid_api::v1::{
     ApplyRequest, CreateFlowLogRequest, CreateTaskRequest, DeleteFlowLogRequest, DeleteTaskRequest,
-    FlushRequest, ListNetworksRequest, Task, Vpc,
+    FlushRequest, ListNetworksRequest, OpenProxyRequest, Task, Vpc,
 };
 use enid_testbed::floor;
 use rustix::process::{Pid, Signal, kill_process};
@@ -200,6 +200,12 @@ impl Session {
     pub(crate) fn delete(&self, name: String) -> Result<()> {
         self.runtime.block_on(self.client.tasks().delete(DeleteTaskRequest { name }))?;
         Ok(())
+    }
+
+    /// Opens a proxy; its URL.
+    pub(crate) fn open_proxy(&self, request: OpenProxyRequest) -> Result<String> {
+        let answer = self.runtime.block_on(self.client.tasks().open_proxy(request));
+        Ok(answer.context("open a proxy")?.into_inner().url)
     }
 
     /// Creates a flow log.

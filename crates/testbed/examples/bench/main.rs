@@ -1,6 +1,7 @@
 //! `scripts/bench`, but for what needs no host: each subcommand is a benchmark. docs/BENCHMARKS.md says what they measure.
 
 mod cni;
+mod dial;
 mod enid;
 mod figures;
 mod flood;
@@ -32,6 +33,8 @@ enum Benchmark {
     Policy(policy::Arguments),
     /// What two tasks notice of a third one's flood.
     Flood(flood::Arguments),
+    /// Connections on a task's behalf: by the dial socket and by a proxy, beside the task's own.
+    Dial(dial::Arguments),
     /// What flow logs cost, and whether they are exact when there is much to log.
     Flowlog(flowlog::Arguments),
 }
@@ -42,6 +45,7 @@ fn main() -> Result<()> {
         Benchmark::Forward(arguments) => forward::run(&arguments),
         Benchmark::Policy(arguments) => policy::run(&arguments),
         Benchmark::Flood(arguments) => flood::run(&arguments),
+        Benchmark::Dial(arguments) => dial::run(&arguments),
         Benchmark::Flowlog(arguments) => flowlog::run(&arguments),
     }
 }

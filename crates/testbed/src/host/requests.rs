@@ -19,11 +19,22 @@ impl Host {
         &self,
         request: impl AsyncFnOnce(Client) -> Result<Response<T>, Status>,
     ) -> Result<T, Status> {
+        self.converse(async |client| Ok(request(client).await?.into_inner()))
+    }
+
+    /// Has a conversation with the daemon: streams, and requests one after the other.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn converse<T>(
+        &self,
+        conversation: impl AsyncFnOnce(Client) -> Result<T, Status>,
+    ) -> Result<T, Status> {
         self.runtime.block_on(async {
             let answer = async {
                 let client = Client::connect(self.socket()).await;
                 let client = client.map_err(|error| Status::unavailable(error.to_string()))?;
-                Ok(request(client).await?.into_inner())
+                conversation(client).await
             };
             let answer = tokio::time::timeout(DEADLINE, answer).await;
             answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("the daemon did not answer")))

@@ -10,16 +10,16 @@ use enid_testbed::{DEADLINE, Host, wait_until};
 use super::runtime::{Folders, output, run};
 
 /// A containerd that runs on a host.
-pub(super) struct Containerd<'h> {
-    pub(super) host: &'h Host,
-    pub(super) folders: &'h Folders,
+pub(crate) struct Containerd<'h> {
+    pub(crate) host: &'h Host,
+    pub(crate) folders: &'h Folders,
     process: Child,
 }
 
 impl<'h> Containerd<'h> {
     /// Starts it.
     #[track_caller]
-    pub(super) fn start(host: &'h Host, folders: &'h Folders) -> Self {
+    pub(crate) fn start(host: &'h Host, folders: &'h Folders) -> Self {
         let root = &folders.root;
         let configuration = format!(
             r#"
@@ -57,24 +57,24 @@ snapshotter = "native"
     }
 
     /// Where it listens.
-    pub(super) fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         socket(self.folders)
     }
 
     /// Its command line, with arguments to follow.
-    pub(super) fn ctr(&self, namespace: &str) -> Command {
+    pub(crate) fn ctr(&self, namespace: &str) -> Command {
         let mut command = Command::new("ctr");
         command.arg("--address").arg(self.socket()).args(["--namespace", namespace]);
         command
     }
 
     /// What it has logged.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folders.root.join("containerd.log")).unwrap_or_default()
     }
 
     /// Ends a container's process, if it has one.
-    pub(super) fn kill(&self, namespace: &str, container: &str) {
+    pub(crate) fn kill(&self, namespace: &str, container: &str) {
         output(self.host, self.ctr(namespace).args(["task", "kill", "--signal", "KILL", container]));
     }
 

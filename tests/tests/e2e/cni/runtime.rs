@@ -14,21 +14,21 @@ use serde_json::{Value, json};
 const SECONDS: &str = "60";
 
 /// Folders for a runtime on a host.
-pub(super) struct Folders {
+pub(crate) struct Folders {
     /// Everything is below it.
-    pub(super) root: PathBuf,
+    pub(crate) root: PathBuf,
     /// Plugins.
-    pub(super) plugins: PathBuf,
+    pub(crate) plugins: PathBuf,
     /// Lists of plugins.
-    pub(super) lists: PathBuf,
+    pub(crate) lists: PathBuf,
     /// A root file system of busybox alone.
-    pub(super) busybox: PathBuf,
+    pub(crate) busybox: PathBuf,
 }
 
 impl Folders {
     /// Makes them, with enid's plugin and what Debian has of others.
     #[track_caller]
-    pub(super) fn make(host: &Host) -> Self {
+    pub(crate) fn make(host: &Host) -> Self {
         let root = host.folder().join("runtime");
         let [plugins, lists, busybox] = ["plugins", "lists", "busybox"].map(|name| root.join(name));
         for folder in [&plugins, &lists, &busybox] {
@@ -46,7 +46,7 @@ impl Folders {
     }
 
     /// Writes a list with enid's plugin, and perhaps others after it.
-    pub(super) fn write_list(&self, version: &str, enid: &Value, others: &[Value]) {
+    pub(crate) fn write_list(&self, version: &str, enid: &Value, others: &[Value]) {
         let mut plugins = vec![enid.clone()];
         plugins.extend_from_slice(others);
         let list = json!({"cniVersion": version, "name": "vpc", "plugins": plugins});
@@ -58,12 +58,12 @@ impl Folders {
 }
 
 /// enid's part of a list.
-pub(super) fn enid(host: &Host, subnet: &str) -> Value {
+pub(crate) fn enid(host: &Host, subnet: &str) -> Value {
     json!({"type": "enid-cni", "socket": host.socket(), "subnet": subnet})
 }
 
 /// Runs a command in the host's namespace, for a bounded time.
-pub(super) fn output(host: &Host, command: &Command) -> Output {
+pub(crate) fn output(host: &Host, command: &Command) -> Output {
     let mut bounded = Command::new("timeout");
     bounded.arg(SECONDS).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
@@ -74,7 +74,7 @@ pub(super) fn output(host: &Host, command: &Command) -> Output {
 
 /// Runs a command that must succeed, and returns what it wrote.
 #[track_caller]
-pub(super) fn run(host: &Host, command: &Command) -> String {
+pub(crate) fn run(host: &Host, command: &Command) -> String {
     let output = output(host, command);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}: {errors}", output.status);
@@ -83,7 +83,7 @@ pub(super) fn run(host: &Host, command: &Command) -> String {
 
 /// The task of a container.
 #[track_caller]
-pub(super) fn task_of(host: &Host, container: &str) -> Task {
+pub(crate) fn task_of(host: &Host, container: &str) -> Task {
     let tasks = host.tasks();
     let found = tasks.iter().find(|task| task.tags.get("cni:container-id").is_some_and(|id| id == container));
     found.unwrap_or_else(|| panic!("no task of {container}: {tasks:?}")).clone()

@@ -10,11 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 
 use enid_flowlog::{Field, Filter, FlowRecord, GroupBy, Histogram, Place, Query, Scan, Summary};
-use enid_spool::Damage;
+use enid_spool::{Damage, each_flow};
 
 use super::printer::Printer;
 use super::progress::Progress;
-use super::spool;
 use crate::failure::Failure;
 
 /// Where the records are.
@@ -128,7 +127,7 @@ impl Reading {
             let held = records.map(|records| format!(": {records} records")).unwrap_or_default();
             self.report(&format_args!("{}: {bytes} bytes at {offset} can't be read{held}", file.display()));
         };
-        spool::each(folder, &self.filter, &self.progress, damaged, use_record)
+        each_flow(folder, &self.filter, |read| self.progress.records(read), damaged, use_record)
     }
 
     fn report(&self, problem: &dyn Display) {

@@ -92,11 +92,13 @@ pub(super) fn enter_and_become(place: &PrepareRunResponse, command: &[OsString])
 
 fn enter(place: &PrepareRunResponse) -> Result<(), EnterError> {
     // First the cgroup: what the process is in when it opens a socket decides the flow's class.
-    join_cgroup(&place.cgroup)
-        .map_err(|source| EnterError::Cgroup { cgroup: place.cgroup.clone(), source })?;
+    if let Some(cgroup) = &place.cgroup {
+        join_cgroup(cgroup).map_err(|source| EnterError::Cgroup { cgroup: cgroup.clone(), source })?;
+    }
     enter_netns(&place.netns).map_err(|source| EnterError::Netns { netns: place.netns.clone(), source })?;
+    let Some(etc) = &place.etc else { return Ok(()) };
     own_mount_namespace().map_err(|source| EnterError::MountNamespace { source })?;
-    replace_etc(Path::new(&place.etc), Path::new("/etc"))
+    replace_etc(Path::new(etc), Path::new("/etc"))
 }
 
 fn join_cgroup(cgroup: &str) -> io::Result<()> {

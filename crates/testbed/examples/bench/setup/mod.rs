@@ -1,5 +1,6 @@
 //! `scripts/bench setup`: what creating and deleting a task's interface costs, beside CNI plugins, netavark and the floor.
 
+mod bursts;
 mod cni_calls;
 mod contender;
 mod enid;
@@ -38,6 +39,12 @@ pub(crate) struct Arguments {
     /// How many tasks 1 and 4 callers create, and how many are deleted at once.
     #[arg(long, default_value_t = 200)]
     burst: u32,
+    /// How many bursts of 30 and of 200 callers enid has, with slots ready and without.
+    #[arg(long, default_value_t = 15)]
+    burst_rounds: u32,
+    /// Measure nothing but those bursts.
+    #[arg(long, conflicts_with = "cni")]
+    bursts_only: bool,
     /// enid's CNI plugin. With it, CNI calls as processes are measured, too.
     #[arg(long, requires = "enid")]
     enid_cni: Option<PathBuf>,
@@ -53,11 +60,16 @@ const CALLERS: u32 = 4;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let work = &arguments.work;
-    if let (Some(daemon), Some(plugin)) = (&arguments.enid, &arguments.enid_cni) {
-        cni_calls::measure(daemon, plugin, work, arguments.rounds)?;
-        if arguments.cni {
-            return Ok(());
+    if let Some(daemon) = &arguments.enid {
+        if !arguments.cni {
+            bursts::run(daemon, work, arguments.burst_rounds, arguments.rounds)?;
         }
+        if let Some(plugin) = arguments.enid_cni.as_ref().filter(|_| !arguments.bursts_only) {
+            cni_calls::measure(daemon, plugin, work, arguments.rounds)?;
+        }
+    }
+    if arguments.bursts_only || arguments.cni {
+        return Ok(());
     }
     let enid = arguments.enid.as_deref().map(|program| EnidHost::start(program, work)).transpose()?;
     let floor = FloorHost::new(work)?;

@@ -1,4 +1,7 @@
-//! What the daemon refuses or fails at, and which gRPC status that is.
+//! What the daemon refuses or fails at. Each sentence says what, on which object and why; what can be done comes last, behind a
+//! semicolon, and is the status's detail, too.
+
+mod status;
 
 use std::io;
 use std::net::IpAddr;
@@ -8,13 +11,12 @@ use enid_datapath::DatapathError;
 use enid_delivery::DeliveryError;
 use enid_flowlog::FlowLogError;
 use enid_model::{
-    AddressRefusal, ApplyError, EniId, LookupError, ModelError, Name, NetworkFileError, RemoveError,
-    SubnetId, TaskName, VpcId,
+    AddressRefusal, ApplyError, EniId, LookupError, ModelError, Name, NetworkFileError, PlatformVersion,
+    PlatformVersionRefusal, RemoveError, SubnetId, TaskName, TrafficClass, VpcId,
 };
 use enid_netns::NetnsError;
 use enid_spool::SpoolError;
 use enid_store::StoreError;
-use tonic::{Code, Status};
 
 /// A request that the daemon can't fulfil.
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +164,29 @@ pub enum EnidError {
         /// In what it differs from the request.
         what: String,
     },
+    /// As many queries are answered as may be at once.
+    #[error(
+        "{most} queries of flow records are being answered, which is all there may be at once; try again when one has ended"
+    )]
+    TooManyQueries {
+        /// The most.
+        most: usize,
+    },
+    /// No new task may have the platform version.
+    #[error(transparent)]
+    PlatformVersion(#[from] PlatformVersionRefusal),
+    /// A platform version does not have what a traffic class is of.
+    #[error(
+        "task {task} has platform version {version}, which has no {class}; create it with a later version"
+    )]
+    NoSuchClass {
+        /// The task.
+        task: TaskName,
+        /// Its version.
+        version: PlatformVersion,
+        /// The class.
+        class: TrafficClass,
+    },
     /// There is a namespace of the task's name that enid did not make.
     #[error(
         "the network namespace {0} exists already and is not enid's; give its path with --netns to adopt it, or use another name"
@@ -274,70 +299,5 @@ impl EnidError {
     pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { action, path, source }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            Self::Value(_)
-            | Self::NetworkFile(_)
-            | Self::NotAnAddress { .. }
-            | Self::NotAPacket(_)
-            | Self::Format(_)
-            | Self::FlowLogSettings(_)
-            | Self::Address { .. }
-            | Self::TooManySecurityGroups { .. }
-            | Self::NetnsNotATasks(_)
-            | Self::Netns(NetnsError::NotANamespace(_)) => Code::InvalidArgument,
-            Self::Lookup(_) | Self::NoTask(_) | Self::NoFlowLog(_) | Self::NoEni(_) => Code::NotFound,
-            Self::Netns(error) if error.is_no_such_namespace() => Code::NotFound,
-            Self::TaskDiffers { .. }
-            | Self::FlowLogDiffers { .. }
-            | Self::AddressTaken { .. }
-            | Self::NetnsTaken(_)
-            | Self::NetnsInUse { .. } => Code::AlreadyExists,
-            Self::SubnetFull { .. }
-            | Self::HostFull { .. }
-            | Self::TooManyRouters
-            | Self::PolicyFull { .. } => Code::ResourceExhausted,
-            Self::Claimed(_)
-            | Self::TaskBroken { .. }
-            | Self::Apply(_)
-            | Self::Remove(_)
-            | Self::InUse { .. }
-            | Self::HasFlowLog { .. }
-            | Self::Destination { .. }
-            | Self::Services { .. }
-            | Self::NoCgroup2
-            | Self::NotCgroup2(_) => Code::FailedPrecondition,
-            Self::Stopping => Code::Unavailable,
-            Self::Netns(error) if error.is_no_space() => Code::ResourceExhausted,
-            Self::Store(error) if error.is_no_space() => Code::ResourceExhausted,
-            Self::Spool(error) if error.is_no_space() => Code::ResourceExhausted,
-            Self::Files(error) if error.is_no_space() => Code::ResourceExhausted,
-            Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Code::ResourceExhausted
-            }
-            Self::Netns(_)
-            | Self::Store(_)
-            | Self::Datapath(_)
-            | Self::Spool(_)
-            | Self::Files(_)
-            | Self::Delivery(_)
-            | Self::File { .. }
-            | Self::SubnetGone { .. }
-            | Self::RouterGone(_)
-            | Self::Incomplete { .. }
-            | Self::NotInForce(_)
-            | Self::Program { .. } => Code::Internal,
-        }
-    }
-}
-
-impl From<EnidError> for Status {
-    fn from(error: EnidError) -> Self {
-        if error.code() == Code::Internal {
-            tracing::error!(%error, "a request failed");
-        }
-        Self::new(error.code(), error.to_string())
     }
 }

@@ -1,22 +1,23 @@
-//! Records of the daemon's spool.
+//! The flows in a spool: its records, with the pieces of each flow put together.
 
 use std::path::Path;
 
 use enid_flowlog::{Aggregator, Filter, FlowRecord};
-use enid_spool::{Damage, Reader};
 
-use super::progress::Progress;
-use crate::failure::Failure;
+use crate::{Damage, Reader, SpoolError};
 
 /// Gives each record of a spool that the filter lets through, interval by interval, those of one in the order of their
-/// starts. What can't be read is given to `damaged`.
-pub(super) fn each(
+/// starts. `progress` is told how many were read so far, `damaged` what can't be read.
+///
+/// # Errors
+/// The spool can't be opened or read, or `use_record`'s own, which ends it.
+pub fn each_flow<E: From<SpoolError>>(
     folder: &Path,
     filter: &Filter,
-    progress: &Progress,
+    mut progress: impl FnMut(usize),
     mut damaged: impl FnMut(&Damage),
-    mut use_record: impl FnMut(&FlowRecord) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    mut use_record: impl FnMut(&FlowRecord) -> Result<(), E>,
+) -> Result<(), E> {
     // Times are those of the whole flow, which may be in several pieces.
     let of_any_time = Filter { since: None, until: None, ..filter.clone() };
     let mut reader = Reader::open(folder, 0)?;
@@ -28,7 +29,7 @@ pub(super) fn each(
         let mut records = Aggregator::default();
         while let Some(some) = batch.next_records()? {
             read += some.len();
-            progress.records(read);
+            progress(read);
             records.extend(some.into_iter().filter(|record| of_any_time.matches(record)));
         }
         records.finish().iter().filter(|record| filter.matches(*record)).try_for_each(&mut use_record)?;
