@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let answer = plugin::run(|name| std::env::var_os(name), io::stdin());
-    let written = io::stdout().write_all(answer.text().as_bytes());
+    let mut output = io::stdout();
+    let written = output.write_all(answer.text().as_bytes()).and_then(|()| output.flush());
     if answer.is_success() && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -59,6 +59,27 @@ fn a_socket_that_does_not_answer_is_given_up() {
 }
 
 #[test]
+fn what_listens_and_is_not_enid_is_given_up() {
+    let host = Host::make(&HostOptions::default());
+    let container = Container::new(&host, "web");
+    let path = host.folder().join("other.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let configuration = network(&host, "1.1.0", "vpc", "red/a", json!({"timeoutSeconds": 1, "socket": path}));
+    // A web server, which ends when the listener is shut down.
+    let server = listener.try_clone().unwrap();
+    let serving = thread::spawn(move || {
+        for mut stream in server.incoming().map_while(Result::ok) {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let (code, text) = call(&host, "ADD", &configuration, &container).error();
+    assert!([11, 104].contains(&code), "{code} {text}");
+    call_network(&host, "STATUS", &configuration).assert_code(50);
+    rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).unwrap();
+    serving.join().unwrap();
+}
+
+#[test]
 fn a_daemon_that_is_killed_under_requests_is_waited_for() {
     let mut host = host_as(&HostOptions { daemon: DaemonKind::Process, ..Default::default() });
     let configuration = network(&host, "1.1.0", "vpc", "red/a", json!({"timeoutSeconds": 30}));

@@ -1,11 +1,14 @@
 //! Each verb, against the daemon's account and the kernel's.
 
+use std::fs;
+use std::process::{Command, Stdio};
+
 use enid_api::v1::Task;
 use enid_flowlog::{Direction, Field, Fields as _};
 use enid_netns::unmount;
 use enid_testbed::namespace::{command, inside};
 use enid_testbed::traffic::{ping, send_datagrams, udp};
-use enid_testbed::{DEADLINE, Host, wait_until};
+use enid_testbed::{DEADLINE, Host, program, wait_until};
 use serde_json::{Value, json};
 
 use super::plugin::{Container, Outcome, call, call_network, call_with, network, with};
@@ -364,9 +367,17 @@ fn an_interface_comes_again_right_after_it_went() {
 }
 
 #[test]
+fn an_answer_that_can_not_be_written_is_a_failure() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(program("enid-cni"));
+    command.env("CNI_COMMAND", "VERSION").stdin(Stdio::null()).stdout(full);
+    assert!(!command.status().unwrap().success());
+}
+
+#[test]
 fn the_program_tells_a_person_what_it_is() {
     let host = host();
-    let text = command(host.namespace(), &[enid_testbed::program("enid-cni").to_str().unwrap(), "--version"]);
+    let text = command(host.namespace(), &[program("enid-cni").to_str().unwrap(), "--version"]);
     assert!(text.contains("CNI plugin") && text.contains("1.1.0"), "{text}");
     let outcome = inside(host.namespace(), || call_with(&host, "", b"", &[]));
     assert_eq!(Outcome::error(outcome).0, 4);

@@ -60,12 +60,13 @@ const CALLERS: u32 = 4;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let work = &arguments.work;
-    if let (Some(daemon), false) = (&arguments.enid, arguments.cni) {
-        bursts::run(daemon, work, arguments.burst_rounds, arguments.rounds)?;
-    }
-    if let (Some(daemon), Some(plugin), false) = (&arguments.enid, &arguments.enid_cni, arguments.bursts_only)
-    {
-        cni_calls::measure(daemon, plugin, work, arguments.rounds)?;
+    if let Some(daemon) = &arguments.enid {
+        if !arguments.cni {
+            bursts::run(daemon, work, arguments.burst_rounds, arguments.rounds)?;
+        }
+        if let Some(plugin) = arguments.enid_cni.as_ref().filter(|_| !arguments.bursts_only) {
+            cni_calls::measure(daemon, plugin, work, arguments.rounds)?;
+        }
     }
     if arguments.bursts_only || arguments.cni {
         return Ok(());
