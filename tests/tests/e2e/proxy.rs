@@ -309,7 +309,7 @@ fn what_no_program_would_send_does_no_harm() {
         answer.split(' ').nth(1).unwrap_or("closed").to_owned()
     };
     let huge = "x".repeat(20_000);
-    let many = (0..200).map(|number| format!("X-{number}: 1\r\n")).collect::<String>();
+    let many = (0..200).map(|number| format!("X-{number}: 1\r\n")).collect::<Vec<_>>().concat();
     for (request, expected) in [
         ("\r\n\r\n\0\0\0".to_owned(), vec!["400", "closed"]),
         (format!("GET / HTTP/1.1\r\nHost: {to}\r\n{authorization}\r\n"), vec!["400"]),
@@ -443,7 +443,7 @@ fn on_1_3_0_secrets_are_dialed_by_the_platform_eni() {
     };
     let web = host.create_as(&request).unwrap();
     let to: IpAddr = crate::uplink::OUTSIDE[0].parse().unwrap();
-    let dialer = |class| crate::dial::dialer(&host, "web").class(class);
+    let of_class = |class| crate::dial::dialer(&host, "web").class(class);
     for (class, by_platform) in [
         (TrafficClass::Secrets, true),
         (TrafficClass::EcrLogin, true),
@@ -453,7 +453,7 @@ fn on_1_3_0_secrets_are_dialed_by_the_platform_eni() {
         let port = 8000 + u16::from(class.number());
         let listener = tcp_listen(&outside, to, port);
         let tcp = enid_api::dial::wire::Protocol::Tcp;
-        let dialed = host.wait(dialer(class).dial(&to.to_string(), port, tcp)).unwrap();
+        let dialed = host.wait(of_class(class).dial(&to.to_string(), port, tcp)).unwrap();
         drop(accept(&listener));
         let own: IpAddr = crate::uplink::HOST[0].parse().unwrap();
         if by_platform {
@@ -468,9 +468,9 @@ fn on_1_3_0_secrets_are_dialed_by_the_platform_eni() {
     }
     // As the host does: this is the host's own loopback.
     let listener = tcp_listen(host.namespace(), "127.0.0.1".parse().unwrap(), 8100);
-    host.wait(dialer(TrafficClass::Secrets).connect("localhost", 8100)).unwrap();
+    host.wait(of_class(TrafficClass::Secrets).connect("localhost", 8100)).unwrap();
     drop(accept(&listener));
-    let (code, message) = crate::dial::refused(&host, &dialer(TrafficClass::Efs), "localhost", 1);
+    let (code, message) = crate::dial::refused(&host, &of_class(TrafficClass::Efs), "localhost", 1);
     assert_eq!(code, enid_api::dial::wire::ErrorCode::ClassNotCarried);
     assert!(message.contains("platform version 1.3.0, which has no efs"), "{message}");
     assert_eq!(open(&host, "web", "efs").unwrap_err().code(), Code::FailedPrecondition);

@@ -22,10 +22,10 @@ fn all_packets_of_a_dialed_connection_are_of_its_class() {
     let in_peer = inside(&peer);
     for (number, class) in TrafficClass::ALL.iter().enumerate() {
         let port = 8000 + u16::try_from(number).unwrap();
-        let dialer = dialer(&host, "web").class(*class);
+        let of_class = dialer(&host, "web").class(*class);
         for (own, address) in [(ipv4(&web), ipv4(&peer)), (ipv6(&web), ipv6(&peer))] {
             let listener = tcp_listen(&in_peer, address, port);
-            let dialed = host.wait(dialer.dial(&address.to_string(), port, Protocol::Tcp)).unwrap();
+            let dialed = host.wait(of_class.dial(&address.to_string(), port, Protocol::Tcp)).unwrap();
             let (far, from) = accept(&listener);
             assert_eq!((dialed.local, dialed.remote), (from, SocketAddr::new(address, port)));
             assert_eq!(dialed.local.ip(), own);
@@ -33,7 +33,7 @@ fn all_packets_of_a_dialed_connection_are_of_its_class() {
             send_bytes(dialed.socket.into(), far, 10_000 * (number + 1));
 
             let far = udp(&in_peer, address, port);
-            let near = host.wait(dialer.connect_udp(&address.to_string(), port)).unwrap();
+            let near = host.wait(of_class.connect_udp(&address.to_string(), port)).unwrap();
             host.wait(near.send(b"a question")).unwrap();
             let mut text = [0; 32];
             let (length, from) = far.recv_from(&mut text).unwrap();
@@ -131,7 +131,7 @@ fn many_requests_of_one_dialer_at_once() {
     let listener = tcp_listen(&inside(&peer), ipv6(&peer), 8000);
     let dialer = dialer(&host, "web").class(TrafficClass::ImagePull);
     let to = ipv6(&peer).to_string();
-    let accepting = thread::spawn(move || (0..100).map(|_| accept(&listener)).count());
+    let accepting = thread::spawn(move || (0..100).map(|_| accept(&listener)).collect::<Vec<_>>().len());
     let streams = host.wait(async {
         let mut dials = tokio::task::JoinSet::new();
         for _ in 0..100 {

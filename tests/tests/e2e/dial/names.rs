@@ -202,7 +202,8 @@ fn a_resolver_that_lies_does_no_harm() {
     let (in_dns, peer) = (inside(&dns), ipv4(&peer));
     let own = udp(&in_dns, ipv4(&dns), 53);
     let IpAddr::V4(right) = peer else { panic!("{peer}") };
-    let lies: [(&str, Box<dyn Fn(&[u8]) -> Vec<u8> + Sync>); 8] = [
+    type Liar = Box<dyn Fn(&[u8]) -> Vec<u8> + Sync>;
+    let lies: [(&str, Liar); 8] = [
         ("nothing", Box::new(|_| Vec::new())),
         ("noise", Box::new(|_| (0..=255).collect())),
         (
@@ -285,8 +286,8 @@ fn an_answer_that_no_datagram_holds_is_asked_for_by_tcp() {
     let host = crate::networks::host_as(&options);
     let (dns, _) = tasks(&host);
     let hosts = host.folder().join("hosts");
-    let many: String = (1..=100).map(|last| format!("10.3.9.{last} many.example\n")).collect();
-    std::fs::write(&hosts, many).unwrap();
+    let many: Vec<String> = (1..=100).map(|last| format!("10.3.9.{last} many.example\n")).collect();
+    std::fs::write(&hosts, many.concat()).unwrap();
     let _resolver = Resolver::start(&inside(&dns), &[format!("--addn-hosts={}", hosts.display())]);
     let (code, message) = refused(&host, &dialer(&host, "web"), "many.example.", 8000);
     std::fs::copy(host.log(), "/tmp/dial-dns/enid.log").unwrap();
