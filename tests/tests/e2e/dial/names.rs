@@ -193,6 +193,9 @@ fn answer(question: &[u8], records: &[(u16, &[u8])], count: u16) -> Vec<u8> {
     text
 }
 
+/// What somebody answers to a question.
+type Liar = Box<dyn Fn(&[u8]) -> Vec<u8> + Sync>;
+
 #[test]
 fn a_resolver_that_lies_does_no_harm() {
     const A: u16 = 1;
@@ -202,7 +205,6 @@ fn a_resolver_that_lies_does_no_harm() {
     let (in_dns, peer) = (inside(&dns), ipv4(&peer));
     let own = udp(&in_dns, ipv4(&dns), 53);
     let IpAddr::V4(right) = peer else { panic!("{peer}") };
-    type Liar = Box<dyn Fn(&[u8]) -> Vec<u8> + Sync>;
     let lies: [(&str, Liar); 8] = [
         ("nothing", Box::new(|_| Vec::new())),
         ("noise", Box::new(|_| (0..=255).collect())),
