@@ -1,6 +1,7 @@
 //! `enictl proxy`.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
@@ -42,12 +43,11 @@ impl Proxy {
             session.talk(async |client| Ok(client.tasks().open_proxy(request).await?.into_inner().url))?;
         let environment = environment(&url);
         let Some((program, arguments)) = self.command.split_first() else {
-            let mut out = String::new();
+            let mut out = std::io::stdout().lock();
             for (name, value) in environment {
                 // What is in a URL and in names of hosts means nothing to a shell between these.
-                out.push_str(&format!("export {name}='{value}'\n"));
+                writeln!(out, "export {name}='{value}'")?;
             }
-            std::io::Write::write_all(&mut std::io::stdout().lock(), out.as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         };
         let error = Command::new(program).args(arguments).envs(environment).exec();
