@@ -73,7 +73,7 @@ fn latency(connects: &Connects<'_>, arguments: &Arguments) -> Result<()> {
         "\nA connection, µs: medians of {} rounds of each round's median of {}\n",
         arguments.rounds, arguments.connections
     );
-    print_head(&["".to_owned(), "p50".to_owned(), "to plain".to_owned()]);
+    print_head(&[String::new(), "p50".to_owned(), "to plain".to_owned()]);
     let plain = medians.first().context("no way")?.clone();
     for (way, medians) in Way::ALL.into_iter().zip(&medians) {
         // Of each round, since what else the machine does changes from one to the next.
@@ -96,7 +96,7 @@ fn throughput(connects: &Connects<'_>, server: &Server, arguments: &Arguments) -
         }
     }
     println!("\nA stream, Gbit/s: medians of {} rounds of 1 s\n", arguments.streams);
-    print_head(&["".to_owned(), "Gbit/s".to_owned(), "to plain".to_owned()]);
+    print_head(&[String::new(), "Gbit/s".to_owned(), "to plain".to_owned()]);
     let plain = rates.first().context("no way")?.clone();
     for (way, rates) in ways.into_iter().zip(&rates) {
         let ratios = rates.iter().zip(&plain).map(|(way, plain)| way / plain);
