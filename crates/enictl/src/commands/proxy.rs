@@ -1,7 +1,11 @@
 //! `enictl proxy`.
 
 use std::ffi::OsString;
+<<<<<<< HEAD
 use std::fmt::Write as _;
+=======
+use std::io::Write as _;
+>>>>>>> dial
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
@@ -43,13 +47,16 @@ impl Proxy {
             session.talk(async |client| Ok(client.tasks().open_proxy(request).await?.into_inner().url))?;
         let environment = environment(&url);
         let Some((program, arguments)) = self.command.split_first() else {
-            let mut out = String::new();
+            let mut out = std::io::stdout().lock();
             for (name, value) in environment {
                 // What is in a URL and in names of hosts means nothing to a shell between these.
+<<<<<<< HEAD
                 // Writing to a String does not fail.
                 let _ = writeln!(out, "export {name}='{value}'");
+=======
+                writeln!(out, "export {name}='{value}'")?;
+>>>>>>> dial
             }
-            std::io::Write::write_all(&mut std::io::stdout().lock(), out.as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         };
         let error = Command::new(program).args(arguments).envs(environment).exec();

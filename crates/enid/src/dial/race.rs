@@ -93,6 +93,13 @@ impl Race<'_> {
             Host::Name(name) => lookups.extend(self.names.look_up(name, &families)),
         }
         while !(attempts.is_empty() && lookups.is_empty() && candidates.is_empty()) {
+            // Not by the timer, which would make it a millisecond or two.
+            if next <= Instant::now()
+                && let Some(address) = candidates.next()
+            {
+                attempts.push(self.attempt(SocketAddr::new(address, target.port)));
+                next = Instant::now() + ATTEMPT_DELAY;
+            }
             tokio::select! {
                 biased;
                 Some(outcome) = attempts.next() => match outcome {
@@ -114,12 +121,7 @@ impl Race<'_> {
                         next = Instant::now() + if awaits_ipv6 { RESOLUTION_DELAY } else { Duration::ZERO };
                     }
                 }
-                () = tokio::time::sleep_until(next), if !candidates.is_empty() => {
-                    if let Some(address) = candidates.next() {
-                        attempts.push(self.attempt(SocketAddr::new(address, target.port)));
-                    }
-                    next = Instant::now() + ATTEMPT_DELAY;
-                }
+                () = tokio::time::sleep_until(next), if !candidates.is_empty() => {}
                 () = tokio::time::sleep_until(deadline) => {
                     return Err(self.too_late(target, &candidates, &unresolved));
                 }

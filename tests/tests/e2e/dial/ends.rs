@@ -8,6 +8,10 @@ use enid_api::dial::wire::{ErrorCode, Family, Protocol, Request};
 use enid_testbed::traffic::{accept, tcp_listen};
 use enid_testbed::{DEADLINE, DaemonKind, Host, HostOptions, namespace, wait_until};
 
+use rustix::net::AddressFamily;
+use rustix::net::sockopt::socket_domain;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
 use super::{SOON, dialer, refusal};
 use crate::networks::{host, host_as, inside, ipv4};
 
@@ -31,15 +35,20 @@ fn request(id: u64, to: &str) -> Vec<u8> {
     serde_json::to_vec(&request).unwrap()
 }
 
-/// Open sockets of a process, and its threads that make sockets.
+/// Open sockets of a process, but for netlink's, of which namespaces that are made ahead have some; and its threads that make
+/// sockets.
 fn held(process: rustix::process::Pid) -> (usize, usize) {
-    let process = format!("/proc/{}", process.as_raw_nonzero());
-    let threads = fs::read_dir(format!("{process}/task")).unwrap().flatten().filter(|thread| {
+    let folder = format!("/proc/{}", process.as_raw_nonzero());
+    let threads = fs::read_dir(format!("{folder}/task")).unwrap().flatten().filter(|thread| {
         fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name.trim() == "enid-dial")
     });
-    let files = fs::read_dir(format!("{process}/fd")).unwrap().flatten();
-    let sockets = files.filter(|file| {
-        fs::read_link(file.path()).is_ok_and(|file| file.to_string_lossy().starts_with("socket:"))
+    let itself = pidfd_open(process, PidfdFlags::empty()).unwrap();
+    let sockets = fs::read_dir(format!("{folder}/fd")).unwrap().flatten().filter(|file| {
+        let number = file.file_name().to_string_lossy().parse().unwrap();
+        // One that is closed meanwhile, or no socket, is none.
+        pidfd_getfd(&itself, number, PidfdGetfdFlags::empty())
+            .and_then(socket_domain)
+            .is_ok_and(|domain| domain != AddressFamily::NETLINK)
     });
     (sockets.count(), threads.count())
 }

@@ -16,8 +16,9 @@ use self::server::Server;
 use crate::enid::Session;
 use crate::figures::{figure, median, print_head, print_row, ratio};
 use crate::forward::tasks;
+use crate::host::run as run_program;
 use crate::subject::Kind;
-use crate::traffic::{Connection, Window, stream, take_the_lead};
+use crate::traffic::{Connection, Window, inside, stream, take_the_lead};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -43,6 +44,8 @@ const WINDOW: Window = Window { warm_up: Duration::from_millis(300), length: Dur
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let daemon = tasks::start(&arguments.enid, &arguments.work, "enid", "none", tasks::PLAIN)?;
+    // The proxy is on the host's loopback.
+    inside(daemon.host(), || run_program("ip link set lo up"))?;
     let pair = tasks::tasks(&daemon, "enid", Kind { ipv6: false, mtu: 9001 })?.pair;
     let session = daemon.session()?;
     let proxy = open_proxy(&session)?;
