@@ -1,11 +1,7 @@
 //! `enictl proxy`.
 
 use std::ffi::OsString;
-<<<<<<< HEAD
-use std::fmt::Write as _;
-=======
 use std::io::Write as _;
->>>>>>> dial
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
@@ -50,12 +46,7 @@ impl Proxy {
             let mut out = std::io::stdout().lock();
             for (name, value) in environment {
                 // What is in a URL and in names of hosts means nothing to a shell between these.
-<<<<<<< HEAD
-                // Writing to a String does not fail.
-                let _ = writeln!(out, "export {name}='{value}'");
-=======
                 writeln!(out, "export {name}='{value}'")?;
->>>>>>> dial
             }
             return Ok(ExitCode::SUCCESS);
         };
