@@ -3,11 +3,11 @@
 use enid_api::v1::{FlowFilter, FlowRecord, QueryFlowsRequest};
 use enid_model::TrafficClass;
 use enid_testbed::traffic::{transfer, udp};
-use enid_testbed::{DEADLINE, Host, wait_until};
+use enid_testbed::{DEADLINE, Host, HostOptions, wait_until};
 use tonic::{Code, Status};
 
 use crate::ledger::{flush, records};
-use crate::networks::{host, inside, ipv4, ipv6};
+use crate::networks::{host, host_as, inside, ipv4, ipv6};
 
 fn query(host: &Host, filter: FlowFilter, limit: Option<u64>) -> Result<Vec<FlowRecord>, Status> {
     host.converse(async |client| {
@@ -79,11 +79,13 @@ fn what_is_no_condition_is_refused() {
 /// Callers that take nothing hold no more than their number, and what they hold is free when they go.
 #[test]
 fn queries_at_once_are_bounded() {
-    let host = host();
+    let room = 1 << 16;
+    let host =
+        host_as(&HostOptions { flow_capacity: room, flows_per_eni: Some(room), ..HostOptions::default() });
     let (web, peer) = (host.create("web", "red/a"), host.create("peer", "red/b"));
     let socket = udp(&inside(&web), ipv4(&web), 5000);
-    // More records than are on their way to somebody who takes none.
-    for port in 1..=2000 {
+    // More records, some megabytes, than are on their way to somebody who takes none: HTTP/2 buffers 0.4 (h2).
+    for port in 1..=20_000 {
         socket.send_to(b"x", (ipv4(&peer), port)).unwrap();
     }
     flush(&host);
