@@ -27,12 +27,19 @@ pub(super) struct Books {
 /// What `enictl` prints, where the bucket can be reached.
 #[track_caller]
 pub(super) fn enictl(host: &Host, arguments: &[&str]) -> String {
+    try_enictl(host, arguments).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same, or what it says where it fails.
+pub(super) fn try_enictl(host: &Host, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new(program("enictl"));
     command.envs(CREDENTIALS).env("ENID_SOCKET", host.socket()).args(arguments);
     let output = namespace::inside(host.namespace(), move || command.output()).unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && stderr.is_empty(), "{arguments:?}: {}: {stderr}", output.status);
-    String::from_utf8(output.stdout).unwrap()
+    if output.status.success() && stderr.is_empty() {
+        return Ok(String::from_utf8(output.stdout).unwrap());
+    }
+    Err(format!("{arguments:?}: {}: {stderr}", output.status))
 }
 
 impl Books {
