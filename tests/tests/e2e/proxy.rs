@@ -320,6 +320,18 @@ fn what_no_program_would_send_does_no_harm() {
         (format!("CONNECT :80 HTTP/1.1\r\nHost: {to}\r\n{authorization}\r\n"), vec!["400"]),
         (format!("CONNECT {to}:81 HTTP/1.1\r\nHost: {to}\r\n{authorization}\r\n"), vec!["502"]),
         (
+            format!(
+                "CONNECT {to}:81 HTTP/1.1\r\nHost: {to}\r\nContent-Length: 5\r\n{authorization}\r\nhello"
+            ),
+            vec!["400"],
+        ),
+        (
+            format!(
+                "POST http://{to}:81/ HTTP/1.1\r\nHost: {to}\r\nTransfer-Encoding: gzip, chunked\r\n{authorization}\r\n0\r\n\r\n"
+            ),
+            vec!["400"],
+        ),
+        (
             format!("CONNECT none:81 HTTP/1.1\r\nHost: {to}\r\n{authorization}X-Long: {huge}\r\n\r\n"),
             vec!["431", "closed"],
         ),
@@ -373,22 +385,46 @@ fn what_no_program_would_send_does_no_harm() {
     }
 }
 
+/// Any user of the host may knock at a loopback port: who has no password keeps nobody out who has.
 #[test]
-fn connections_to_a_proxy_are_bounded_and_it_lives_on() {
+fn connections_to_a_proxy_are_bounded_and_strangers_make_room() {
     let host = host();
     host.create("web", "red/a");
     let peer = host.create("peer", "red/b");
     let (address, credentials) = parts(&open(&host, "web", "logs").unwrap());
-    let mut idle: Vec<TcpStream> = (0..300).map(|_| connect(&host, address)).collect();
-    // The last ones were closed at once; the first are there.
-    assert_eq!(idle.last_mut().unwrap().read(&mut [0]).unwrap_or(0), 0);
-    idle[0].set_nonblocking(true).unwrap();
-    assert_eq!(idle[0].read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    drop(idle);
     let request = format!(
         "GET http://{}:81/ HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Basic {credentials}\r\n\r\n",
         ipv4(&peer)
     );
+    let mut strangers: Vec<TcpStream> = (0..300).map(|_| connect(&host, address)).collect();
+    for stranger in &mut strangers {
+        let _ = stranger.write_all(b"GET http://x/ HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    let silent: Vec<TcpStream> = (0..300).map(|_| connect(&host, address)).collect();
+    assert!(exchange(&host, address, request.as_bytes()).starts_with("HTTP/1.1 502 "));
+    // The eldest have gone, and the last is there.
+    let mut silent = silent.into_iter();
+    assert_eq!(silent.next().unwrap().read(&mut [0]).unwrap_or(0), 0);
+    let mut last = silent.next_back().unwrap();
+    last.set_nonblocking(true).unwrap();
+    assert_eq!(last.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    drop((strangers, silent, last));
+
+    // Of those who have it there is an end, too.
+    let status = |stream: &mut TcpStream| {
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        String::from_utf8_lossy(&head).into_owned()
+    };
+    let ask = |_| {
+        let mut stream = connect(&host, address);
+        (status(&mut stream), stream)
+    };
+    let (said, held): (Vec<String>, Vec<TcpStream>) = (0..257).map(ask).unzip();
+    assert!(said[..256].iter().all(|said| said == "HTTP/1.1 502"), "{said:?}");
+    assert_eq!(said[256], "HTTP/1.1 503");
+    drop(held);
     assert!(
         wait_until(DEADLINE, || exchange(&host, address, request.as_bytes()).starts_with("HTTP/1.1 502 "))
     );

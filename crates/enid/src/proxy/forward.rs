@@ -4,8 +4,8 @@ use enid_api::dial::wire::{ErrorCode, Refusal};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{
-    CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
@@ -33,6 +33,10 @@ const HOP_BY_HOP: [HeaderName; 11] = [
 /// Passes a request on, and the answer back.
 pub(super) async fn forward(server: &Server, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
     let (mut head, body) = request.into_parts();
+    let codings: Vec<_> = head.headers.get_all(TRANSFER_ENCODING).iter().collect();
+    if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(refuse(ErrorCode::BadRequest, "this proxy knows no transfer coding but `chunked`"));
+    }
     let (origin, host) = origin_form(&head.uri)?;
     let stream = server.dial(&head.uri, Some(80)).await?;
     let movement = Movement::new();
@@ -55,6 +59,9 @@ pub(super) async fn forward(server: &Server, request: Request<Incoming>) -> Resu
     let answer =
         sender.send_request(Request::from_parts(head, body)).await.map_err(|error| failed(&error))?;
     let (mut head, body) = answer.into_parts();
+    if head.status.is_informational() {
+        return Err(refuse(ErrorCode::Refused, format!("the server answers {}, unasked", head.status)));
+    }
     strip(&mut head.headers);
     head.headers.append(VIA, HeaderValue::from_static("1.1 enid"));
     Ok(Response::from_parts(head, body.boxed()))
@@ -76,8 +83,11 @@ fn origin_form(uri: &Uri) -> Result<(Uri, HeaderValue), Refusal> {
     Ok((origin.map_err(|_| wrong("the URL has no path that can be asked for"))?, host))
 }
 
-/// Takes away what is about one connection.
+/// Takes away what is about one connection; with the body's coding for it, a length that does not count then (RFC 9112, 6.3).
 fn strip(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -125,6 +135,9 @@ mod tests {
         ] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
+        strip(&mut headers);
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("2"));
         strip(&mut headers);
         assert_eq!(headers.keys().collect::<Vec<_>>(), ["accept"]);
     }

@@ -1,6 +1,7 @@
 //! A proxy's listener, and what it is asked.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,20 +9,24 @@ use enid_api::dial::wire::{DEFAULT_TIMEOUT_MS, ErrorCode, Protocol, Refusal};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue, PROXY_AUTHENTICATE};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, PROXY_AUTHENTICATE, TRANSFER_ENCODING,
+};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::authorization::{Credentials, Password};
 use super::{forward, tunnel};
 use crate::dial::{Caller, Dialing, Target, refuse};
 
-/// The most connections of a proxy at a time.
+/// The most connections of a proxy at a time, of those who have shown the password…
 const MOST_CONNECTIONS: usize = 256;
+/// …and of those who have not: any user of the host may knock. Of more the eldest goes.
+const MOST_STRANGERS: usize = 64;
 /// How long a request's head may take, and how long a connection may wait for the next.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most bytes of a request's head.
@@ -44,29 +49,39 @@ pub(super) struct Server {
     dialing: Arc<Dialing>,
     caller: Caller,
     credentials: Arc<Credentials>,
+    room: Arc<Semaphore>,
 }
 
 /// A connection to the proxy, for as long as something of it is left.
 pub(super) type Room = Arc<tokio::sync::OwnedSemaphorePermit>;
 
+/// The room that a connection has; none before it has shown the password.
+type Seat = Arc<OnceLock<Room>>;
+
 impl Server {
     pub(super) fn new(dialing: Arc<Dialing>, caller: Caller, password: &Password) -> Self {
         let credentials = Arc::new(Credentials::new(caller.task.as_str(), password));
-        Self { dialing, caller, credentials }
+        Self { dialing, caller, credentials, room: Arc::new(Semaphore::new(MOST_CONNECTIONS)) }
     }
 
     /// Serves until it is dropped, and all connections with it.
     pub(super) async fn serve(self, listener: TcpListener) {
-        let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let mut strangers: VecDeque<(AbortHandle, Seat)> = VecDeque::new();
         let (tunnels, mut opened) = tokio::sync::mpsc::unbounded_channel();
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        // Beyond that the others go first: whoever waits sees its connection closed.
-                        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
-                        connections.spawn(self.clone().connection(stream, Arc::new(permit), tunnels.clone()));
+                        let seat = Seat::default();
+                        let connection = self.clone().connection(stream, Arc::clone(&seat), tunnels.clone());
+                        strangers.retain(|(handle, seat)| !handle.is_finished() && seat.get().is_none());
+                        if strangers.len() >= MOST_STRANGERS
+                            && let Some((eldest, _)) = strangers.pop_front()
+                        {
+                            eldest.abort();
+                        }
+                        strangers.push_back((connections.spawn(connection), seat));
                     }
                     Err(error) => {
                         tracing::warn!(task = %self.caller.task, %error, "a proxy can't accept a connection");
@@ -80,12 +95,12 @@ impl Server {
         }
     }
 
-    async fn connection(self, stream: TcpStream, room: Room, tunnels: tunnel::Sender) {
+    async fn connection(self, stream: TcpStream, seat: Seat, tunnels: tunnel::Sender) {
         // A tunnel's bytes must not wait for each other. Where it can't be set they do.
         let _ = stream.set_nodelay(true);
         let service = service_fn(move |request| {
-            let (server, room, tunnels) = (self.clone(), Arc::clone(&room), tunnels.clone());
-            async move { Ok::<_, std::convert::Infallible>(server.answer(request, room, &tunnels).await) }
+            let (server, seat, tunnels) = (self.clone(), Arc::clone(&seat), tunnels.clone());
+            async move { Ok::<_, std::convert::Infallible>(server.answer(request, &seat, &tunnels).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -103,18 +118,32 @@ impl Server {
     async fn answer(
         self,
         request: Request<Incoming>,
-        room: Room,
+        seat: &Seat,
         tunnels: &tunnel::Sender,
     ) -> Response<Body> {
         if !self.credentials.are_in(request.headers()) {
             return unauthorized();
         }
+        let Some(room) = self.seat(seat) else {
+            let message = format!("this proxy has {MOST_CONNECTIONS} connections, the most at a time");
+            return refused(&refuse(ErrorCode::TooMany, message));
+        };
         let answered = if request.method() == Method::CONNECT {
             self.connect(request, room, tunnels).await
         } else {
             forward::forward(&self, request).await
         };
         answered.unwrap_or_else(|refusal| refused(&refusal))
+    }
+
+    /// The room that a connection has, from its first request on.
+    fn seat(&self, seat: &Seat) -> Option<Room> {
+        if seat.get().is_none() {
+            let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
+            // Requests of one connection come one after the other.
+            let _ = seat.set(Arc::new(permit));
+        }
+        seat.get().cloned()
     }
 
     /// `CONNECT host:port` (RFC 9110, 9.3.6).
@@ -124,6 +153,12 @@ impl Server {
         room: Room,
         tunnels: &tunnel::Sender,
     ) -> Result<Response<Body>, Refusal> {
+        let has_body =
+            [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| request.headers().contains_key(name));
+        if has_body {
+            // Its bytes would be the tunnel's first (RFC 9110, 9.3.6).
+            return Err(refuse(ErrorCode::BadRequest, "a CONNECT has no body"));
+        }
         let far = self.dial(request.uri(), None).await?;
         tunnel::open(request, far, room, tunnels);
         Ok(Response::new(empty()))
@@ -157,6 +192,8 @@ fn unauthorized() -> Response<Body> {
         Response::new(text("enid: this proxy wants the password that it was opened with\n".to_owned()));
     *response.status_mut() = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
     response.headers_mut().insert(PROXY_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"enid\""));
+    // Whoever has it comes again.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
