@@ -1,8 +1,9 @@
 //! Named network namespaces, in the form that iproute2 knows: a file that the namespace is bind-mounted on.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::thread;
 
@@ -119,12 +120,18 @@ impl Namespace {
     /// # Errors
     /// There is no such file, or it is not a network namespace.
     pub fn open(path: &Path) -> Result<Self, NetnsError> {
-        let file = File::open(path).map_err(NetnsError::file(OPEN, path))?;
+        // Whatever else it may be is not waited for (a FIFO), nor does it become this process's terminal.
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+        let file = file.map_err(NetnsError::file(OPEN, path))?;
         let stat = rustix::fs::fstat(&file).map_err(NetnsError::file("look at", path))?;
         let file_system = rustix::fs::fstatfs(&file).map_err(NetnsError::file("look at", path))?;
+        if file_system.f_type != NSFS {
+            return Err(NetnsError::NotANamespace(path.to_owned()));
+        }
         // SAFETY: the request takes no argument and returns the namespace's kind, a CLONE_ flag.
         let kind = unsafe { libc::ioctl(file.as_raw_fd(), libc::NS_GET_NSTYPE) };
-        if file_system.f_type != NSFS || kind != libc::CLONE_NEWNET {
+        if kind != libc::CLONE_NEWNET {
             return Err(NetnsError::NotANamespace(path.to_owned()));
         }
         Ok(Self { file, id: NamespaceId::new(stat.st_ino) })

@@ -34,6 +34,9 @@ fn creates_that_cannot_be() {
     let ipv6 = |address: &str| CreateTaskRequest { ipv6: Some(address.to_owned()), ..base() };
     let taken_ipv6 = crate::networks::ipv6(&taken).to_string();
     fs::write(host.netns_directory().join("file"), "").unwrap();
+    // It would be waited for until somebody writes to it.
+    let fifo = host.folder().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let long = "a".repeat(129);
     let blue_default = vpc(&host, "blue").security_groups[0].id.clone();
     let with_timeouts =
@@ -48,6 +51,11 @@ fn creates_that_cannot_be() {
         (new_task("a/b", "red/a"), Code::InvalidArgument, "`a/b` is not a task name"),
         (new_task("..", "red/a"), Code::InvalidArgument, "is not a task name"),
         (new_task(&long, "red/a"), Code::InvalidArgument, "expected 1 to 128 characters"),
+        (
+            CreateTaskRequest { netns: Some(fifo.display().to_string()), ..base() },
+            Code::InvalidArgument,
+            "is not a network namespace",
+        ),
         (new_task("file", "red/a"), Code::AlreadyExists, "exists already and is not enid's"),
         (ipv4("10.0.0.4"), Code::AlreadyExists, "10.0.0.4 of subnet a is taken"),
         (ipv6(&taken_ipv6), Code::AlreadyExists, "is taken by another ENI"),
@@ -80,7 +88,7 @@ fn creates_that_cannot_be() {
                 ..base()
             },
             Code::InvalidArgument,
-            "at most 5 security groups; 6 were given",
+            "at most 5 security groups, and 6 were given",
         ),
         (
             CreateTaskRequest { security_groups: vec![blue_default.clone()], ..base() },
