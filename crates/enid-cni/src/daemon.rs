@@ -134,8 +134,10 @@ impl Daemon {
     }
 
     /// Deletes a task, and says whether there was one.
-    pub(crate) async fn delete(&mut self, name: &str) -> Result<bool, CniError> {
-        let request = DeleteTaskRequest { name: name.to_owned() };
+    pub(crate) async fn delete(&mut self, name: &str, attachment: &Attachment) -> Result<bool, CniError> {
+        // Another's of that name, who has not these tags, stays.
+        let tags = attachment.tags().into_iter().collect();
+        let request = DeleteTaskRequest { name: name.to_owned(), tags };
         let call = async |client: Client, request| client.tasks().delete(request).await;
         Ok(self.ask(&format!("delete task {name}"), request, call).await?.existed)
     }

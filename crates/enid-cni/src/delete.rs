@@ -15,13 +15,13 @@ pub(crate) async fn delete(configuration: &Configuration, container: &Container)
     }
     let attachment = configuration.attachment(container);
     let mut daemon = Daemon::new(configuration);
-    if daemon.delete(&attachment.task_name()).await? {
+    if daemon.delete(&attachment.task_name(), &attachment).await? {
         return Ok(());
     }
     // It may have had a name of its own.
     let tasks = daemon.tasks().await?;
     for task in tasks.iter().filter(|task| Attachment::of(task).as_ref() == Some(&attachment)) {
-        daemon.delete(&task.name).await?;
+        daemon.delete(&task.name, &attachment).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! GC: takes away the ENIs of containers that the runtime does not know any more.
 
-use crate::attachment::stale;
+use crate::attachment::{Attachment, stale};
 use crate::configuration::Configuration;
 use crate::daemon::Daemon;
 use crate::error::{CniError, Code};
@@ -12,7 +12,9 @@ pub(crate) async fn collect(configuration: &Configuration) -> Result<(), CniErro
     let tasks = daemon.tasks().await?;
     let (mut failed, mut problems) = (0, Vec::new());
     for task in stale(&tasks, &configuration.name, &valid) {
-        if let Err(error) = daemon.delete(&task.name).await {
+        // Stale tasks have one.
+        let Some(attachment) = Attachment::of(task) else { continue };
+        if let Err(error) = daemon.delete(&task.name, &attachment).await {
             failed += 1;
             problems.push(error.to_string());
         }

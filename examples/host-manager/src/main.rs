@@ -71,7 +71,10 @@ async fn main() -> anyhow::Result<()> {
     let client = Client::connect(arguments.run_dir.join("enid.sock")).await?;
     let placed = place(&arguments, &client).await;
     // Whatever came of it: what is gone already is deleted.
-    let deleted = client.tasks().delete(DeleteTaskRequest { name: arguments.task.clone() }).await;
+    let deleted = client
+        .tasks()
+        .delete(DeleteTaskRequest { name: arguments.task.clone(), ..DeleteTaskRequest::default() })
+        .await;
     placed?;
     deleted.context("delete the task")?;
     println!("task {} deleted", arguments.task);

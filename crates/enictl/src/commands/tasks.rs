@@ -166,7 +166,12 @@ impl TaskCommand {
                 session.format.print(&task, view::task)?;
             }
             Self::Delete { names } => delete_each(session, "task", names, &async |client, name| {
-                Ok(client.tasks().delete(DeleteTaskRequest { name }).await?.into_inner().existed)
+                Ok(client
+                    .tasks()
+                    .delete(DeleteTaskRequest { name, ..DeleteTaskRequest::default() })
+                    .await?
+                    .into_inner()
+                    .existed)
             })?,
         }
         Ok(ExitCode::SUCCESS)

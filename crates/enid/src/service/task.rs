@@ -120,7 +120,7 @@ impl v1::task_service_server::TaskService for TaskApi {
         let (metadata, _, request) = request.into_parts();
         let name: TaskName = request.name.parse().map_err(EnidError::from)?;
         let tasks = Arc::clone(&self.tasks);
-        let work = move || Ok(DeleteTaskResponse { existed: tasks.delete(&name)? });
+        let work = move || Ok(DeleteTaskResponse { existed: tasks.delete(&name, &request.tags)? });
         admitted(&self.tasks.stages.delete, &metadata, work).await
     }
 

@@ -6,6 +6,7 @@ mod difference;
 mod prepare;
 mod state;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -147,9 +148,12 @@ impl Tasks {
     }
 
     /// Deletes a task, and says whether there was one. It goes on past errors and reports them all. It blocks.
-    pub(crate) fn delete(&self, name: &TaskName) -> Result<bool, EnidError> {
+    pub(crate) fn delete(&self, name: &TaskName, tags: &BTreeMap<String, String>) -> Result<bool, EnidError> {
         let _busy = self.busy.hold(name);
         let Some(mut record) = lock(&self.state).tasks.get(name).cloned() else { return Ok(false) };
+        if tags.iter().any(|(key, value)| record.task.tags.get(key) != Some(value)) {
+            return Ok(false);
+        }
         record.state = TaskState::Deleting;
         // Without this on record a crash now would bring the task back: nothing is done before.
         self.put(&record)?;

@@ -198,7 +198,9 @@ impl Session {
 
     /// Deletes a task.
     pub(crate) fn delete(&self, name: String) -> Result<()> {
-        self.runtime.block_on(self.client.tasks().delete(DeleteTaskRequest { name }))?;
+        self.runtime.block_on(
+            self.client.tasks().delete(DeleteTaskRequest { name, ..DeleteTaskRequest::default() }),
+        )?;
         Ok(())
     }
 

@@ -82,7 +82,7 @@ impl Host {
     /// # Errors
     /// The daemon's.
     pub fn try_delete(&self, name: &str) -> Result<bool, Status> {
-        let request = DeleteTaskRequest { name: name.to_owned() };
+        let request = DeleteTaskRequest { name: name.to_owned(), ..DeleteTaskRequest::default() };
         Ok(self.call(async |client| client.tasks().delete(request).await)?.existed)
     }
 

@@ -89,7 +89,7 @@ async fn ask(client: &Client, name: &str, subnet: Option<&str>, end: End) -> Opt
             let request = new_task(name, subnet);
             tasks.create(within(request, end)).await.map(drop)
         } else {
-            let request = DeleteTaskRequest { name: name.to_owned() };
+            let request = DeleteTaskRequest { name: name.to_owned(), ..DeleteTaskRequest::default() };
             tasks.delete(within(request, end)).await.map(drop)
         }
     };
@@ -388,7 +388,11 @@ fn deletes_do_not_wait_for_creates() {
             times.stages[0].waiting
         };
         while waiting().await < 100 {}
-        client.tasks().delete(DeleteTaskRequest { name: "old".to_owned() }).await.unwrap();
+        client
+            .tasks()
+            .delete(DeleteTaskRequest { name: "old".to_owned(), ..DeleteTaskRequest::default() })
+            .await
+            .unwrap();
         let still_waiting = waiting().await;
         while let Some(done) = creates.join_next().await {
             done.unwrap().unwrap();

@@ -36,6 +36,22 @@ fn fifty_containers_are_added_at_once_and_deleted_at_once() {
     assert_only_listed_tasks(&host);
 }
 
+/// A runtime calls DEL after an ADD that was refused.
+#[test]
+fn another_s_task_of_the_same_name_stays() {
+    let host = host();
+    let configuration = network(&host, "1.1.0", "vpc", "red/a", json!({}));
+    let container = Container::new(&host, "c1");
+    call(&host, "ADD", &configuration, &container).result();
+    let name = host.tasks()[0].name.clone();
+    call(&host, "DEL", &configuration, &container).result();
+    let other = host.create(&name, "red/b");
+    let (code, _) = call(&host, "ADD", &configuration, &container).error();
+    assert_eq!(code, 100);
+    call(&host, "DEL", &configuration, &container).result();
+    assert_eq!(host.tasks(), [other]);
+}
+
 #[test]
 fn one_container_that_is_added_and_deleted_at_once_is_there_or_not() {
     let host = host();

@@ -64,7 +64,8 @@ fn a_task_that_is_deleted_ends_its_pending_dials() {
         tokio::join!(web.connect(&to, 80), async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             let mut tasks = enid_api::Client::connect(host.socket()).await.unwrap().tasks();
-            tasks.delete(enid_api::v1::DeleteTaskRequest { name: "web".to_owned() }).await.unwrap();
+            let request = enid_api::v1::DeleteTaskRequest { name: "web".to_owned(), ..Default::default() };
+            tasks.delete(request).await.unwrap();
         })
     });
     let (code, message) = refusal(dialed);

@@ -179,7 +179,7 @@ async fn create(client: &Client, name: String, subnet: String) -> Result<(Durati
 
 async fn delete(client: &Client, name: String) -> Result<Duration> {
     let start = Instant::now();
-    client.tasks().delete(DeleteTaskRequest { name }).await?;
+    client.tasks().delete(DeleteTaskRequest { name, ..DeleteTaskRequest::default() }).await?;
     Ok(start.elapsed())
 }
 
