@@ -3,7 +3,7 @@
 
     pip install grpcio-tools grpcio-status
     python -m grpc_tools.protoc -I crates/api/proto --python_out=. --grpc_python_out=. enid/v1/enid.proto
-    python enid_client.py /run/enid/enid.sock default-a
+    PYTHONPATH=. python examples/python/enid_client.py /run/enid/enid.sock default-a
 
 Creates a task in two steps, watches what happens meanwhile, reads its counters and its flow records, and deletes it.
 """

@@ -41,8 +41,12 @@ impl Refusal {
         })
     }
 
-    /// A status with these details.
-    pub fn into_status(self, code: Code, message: String) -> Status {
+    /// A status with these details. What is long, because it quotes what was asked for, is cut: clients take headers of some
+    /// kilobytes, and would show another error in its place.
+    pub fn into_status(mut self, code: Code, message: String) -> Status {
+        let message = bounded(message);
+        self.todo = self.todo.map(bounded);
+        self.object = self.object.map(|(kind, name)| (kind, bounded(name)));
         let todo = self.todo.clone();
         let metadata: HashMap<String, String> =
             todo.map(|todo| (TODO.to_owned(), todo)).into_iter().collect();
@@ -53,6 +57,17 @@ impl Refusal {
         }
         Status::with_error_details(code, message, details)
     }
+}
+
+/// The most bytes of a sentence.
+const MOST: usize = 1_000;
+
+fn bounded(mut text: String) -> String {
+    if text.len() > MOST {
+        text.truncate(text.floor_char_boundary(MOST));
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -72,5 +87,21 @@ mod tests {
         let bare = Refusal { reason: "STOPPING".to_owned(), todo: None, object: None };
         assert_eq!(Refusal::of(&bare.clone().into_status(Code::Unavailable, String::new())), Some(bare));
         assert_eq!(Refusal::of(&Status::internal("a proxy's own")), None);
+    }
+
+    #[test]
+    fn a_status_has_room_in_headers() {
+        let long = "é".repeat(10_000);
+        let refusal = Refusal {
+            reason: "OBJECT_NOT_FOUND".to_owned(),
+            todo: Some(long.clone()),
+            object: Some(("subnet".to_owned(), long.clone())),
+        };
+        let status = refusal.into_status(Code::NotFound, long);
+        assert!(status.message().starts_with("éé") && status.message().ends_with('…'));
+        assert!(status.message().len() < 1_010, "{}", status.message().len());
+        // In headers a byte that is not ASCII takes three, and details are in Base64.
+        let size = status.message().len() * 3 + status.details().len() * 4 / 3;
+        assert!(size < 8_192, "{size}");
     }
 }

@@ -1,6 +1,8 @@
 //! The daemon's life: taking up what an earlier one left, serving, stopping.
 
+use std::fs::DirBuilder;
 use std::future::Future;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,6 +22,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
+use tonic_health::ServingStatus;
 
 use crate::accounting::Accounting;
 use crate::admission::Stages;
@@ -128,8 +131,10 @@ impl Daemon {
         if !missing.is_empty() {
             return Err(StartError::Kernel(missing));
         }
-        for directory in [&directories.run, &directories.state] {
-            std::fs::create_dir_all(directory).map_err(EnidError::file("create", directory))?;
+        // Sockets are for others; what the daemon knows is not, unless who made the folder wants it so.
+        for (directory, mode) in [(&directories.run, 0o755), (&directories.state, 0o750)] {
+            let made = DirBuilder::new().recursive(true).mode(mode).create(directory);
+            made.map_err(EnidError::file("create", directory))?;
         }
         let sole = Sole::claim(&config.paths.bpf)?;
         let (socket, dial_socket) = (directories.socket(), directories.dial_socket());
@@ -186,6 +191,8 @@ impl Daemon {
             .serve_with_incoming_shutdown(visitors, async {
                 stop.await;
                 health.set_not_serving::<TaskServiceServer<TaskApi>>().await;
+                // And the server as a whole.
+                health.set_service_status("", ServingStatus::NotServing).await;
                 tasks.accounting.dismiss_followers();
                 tasks.events.dismiss();
                 stopping_began.notify_one();
@@ -232,7 +239,11 @@ fn take_up(config: &Config, directories: &Directories, runtime: Handle) -> Resul
     };
     std::fs::create_dir_all(&cgroup_directory).map_err(EnidError::file("create", &cgroup_directory))?;
     check_cgroup2(&cgroup_directory)?;
-    let store = Arc::new(RunStore::open(&directories.run_store())?);
+    let run_store = directories.run_store();
+    let store = Arc::new(RunStore::open(&run_store)?);
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&run_store, private)
+        .map_err(EnidError::file("change the mode of", &run_store))?;
     let forwarding = forwarding::choose(config.forwarding.mode, &crate::kernel::release());
     let datapath = Arc::new(Datapath::load(&DatapathConfig {
         pin_directory: paths.bpf.clone(),

@@ -149,7 +149,7 @@ impl PlatformVersionState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PlatformVersionRefusal {
     /// It is retired.
-    #[error("platform version {version} was retired on {date}; use a later one, or LATEST")]
+    #[error("platform version {version} was retired on {date}; use another one, or LATEST")]
     Retired {
         /// The version.
         version: PlatformVersion,
@@ -279,7 +279,7 @@ mod tests {
         let resolve = |version| versions.resolve(WantedPlatformVersion::Exactly(version));
         assert_eq!(
             resolve(PlatformVersion::V1_3_0).unwrap_err().to_string(),
-            "platform version 1.3.0 was retired on 2026-03-01; use a later one, or LATEST"
+            "platform version 1.3.0 was retired on 2026-03-01; use another one, or LATEST"
         );
         assert_eq!(resolve(PlatformVersion::V1_4_0), Ok(PlatformVersion::V1_4_0));
     }

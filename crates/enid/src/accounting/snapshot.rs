@@ -1,8 +1,9 @@
 //! What was exported, in a file under the run directory, for the next daemon.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use enid_datapath::{Count, FlowKey, Interval, RefusalKey};
@@ -50,7 +51,9 @@ impl Exported {
     /// Saves it, whole or not at all.
     pub(super) fn save(&self, path: &Path) -> Result<(), EnidError> {
         let next = path.with_extension("next");
-        let written = File::create(&next).and_then(|file| {
+        // It says who talked to whom.
+        let created = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next);
+        let written = created.and_then(|file| {
             let mut file = BufWriter::with_capacity(BUFFER, file);
             self.encode(&mut file)?;
             file.flush()

@@ -81,7 +81,7 @@ pub enum EnidError {
         task: TaskName,
     },
     /// The request is for more security groups than an ENI may have.
-    #[error("an ENI has at most {most} security groups; {given} were given")]
+    #[error("an ENI has at most {most} security groups, and {given} were given")]
     TooManySecurityGroups {
         /// The most.
         most: usize,
@@ -164,6 +164,9 @@ pub enum EnidError {
         /// In what it differs from the request.
         what: String,
     },
+    /// A request leaves out what it is about.
+    #[error("{0}")]
+    NotNamed(&'static str),
     /// As many queries are answered as may be at once.
     #[error(
         "{most} queries of flow records are being answered, which is all there may be at once; try again when one has ended"

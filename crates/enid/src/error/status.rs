@@ -16,6 +16,7 @@ impl EnidError {
             | Self::NetworkFile(_)
             | Self::NotAnAddress { .. }
             | Self::NotAPacket(_)
+            | Self::NotNamed(_)
             | Self::Format(_)
             | Self::FlowLogSettings(_)
             | Self::Address { .. }
@@ -77,7 +78,7 @@ impl EnidError {
     fn kind(&self) -> Kind {
         let on = |kind: &'static str, name: &dyn ToString| Some((kind, name.to_string()));
         match self {
-            Self::Value(_) | Self::NotAnAddress { .. } => ("VALUE_MALFORMED", None),
+            Self::Value(_) | Self::NotAnAddress { .. } | Self::NotNamed(_) => ("VALUE_MALFORMED", None),
             Self::NetworkFile(_) => ("NETWORK_FILE_INVALID", None),
             Self::Apply(_) => ("CHANGE_REFUSED", None),
             Self::Lookup(LookupError::Unknown { kind, wanted, .. }) => ("OBJECT_NOT_FOUND", on(kind, wanted)),

@@ -29,9 +29,7 @@ impl v1::flow_log_service_server::FlowLogService for FlowLogApi {
     async fn create(&self, request: Request<CreateFlowLogRequest>) -> Result<Response<v1::FlowLog>, Status> {
         let mut request = request.into_inner();
         let wanted_target = request.target.take().ok_or_else(|| {
-            Status::invalid_argument(
-                "say whose records it is to have: a VPC's, a subnet's, a task's or an ENI's",
-            )
+            EnidError::NotNamed("say whose records it is to have: a VPC's, a subnet's, a task's or an ENI's")
         })?;
         let (name, settings) = parse(request)?;
         let wanted = settings.flow_log(name, target(&self.tasks, &wanted_target)?);

@@ -54,9 +54,8 @@ impl v1::network_service_server::NetworkService for NetworkApi {
         request: Request<DeleteNetworkObjectRequest>,
     ) -> Result<Response<DeleteNetworkObjectResponse>, Status> {
         let object = request.into_inner().object;
-        let object = object.ok_or_else(|| {
-            Status::invalid_argument("name a VPC, a subnet, a security group or a prefix list")
-        })?;
+        let object = object
+            .ok_or_else(|| EnidError::NotNamed("name a VPC, a subnet, a security group or a prefix list"))?;
         let tasks = Arc::clone(&self.tasks);
         blocking(move || delete(&tasks, object).map(|()| DeleteNetworkObjectResponse {})).await
     }

@@ -129,3 +129,16 @@ print(turned_away)
     assert_eq!(host.tasks(), []);
     assert!(enictl(&host, &[], &["task", "list"]).unwrap_err().contains("may do nothing here"));
 }
+
+/// What the socket keeps from others, the files must not tell them.
+#[test]
+fn what_the_daemon_knows_is_in_files_of_its_own() {
+    let host = Host::start(&HostOptions::default());
+    host.create("web", "default-a");
+    host.try_flush().unwrap();
+    let of_others = |name: &str| {
+        let metadata = std::fs::metadata(host.run_directory().join(name)).unwrap();
+        metadata.permissions().mode() & 0o077
+    };
+    assert_eq!((of_others("run.redb"), of_others("exported")), (0, 0));
+}
