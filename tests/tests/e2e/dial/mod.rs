@@ -1,5 +1,6 @@
 //! Dialing: connections through a task's ENI, asked for at the dial socket.
 
+mod ahead;
 mod conversations;
 mod ends;
 mod limits;
