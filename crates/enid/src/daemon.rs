@@ -145,7 +145,7 @@ impl Daemon {
         let (tasks, runs, doctor, deleted) = taken_up.map_err(|_| EnidError::Stopping)??;
         // Last: whoever finds the socket finds a daemon that answers.
         let listener = access.listen(&socket)?;
-        let dial_socket = DialSocket::listen(&dial_socket, access.changer_group())?;
+        let dial_socket = DialSocket::listen(&dial_socket, access.clone())?;
         Ok(Self { listener, access, dial_socket, tasks, runs, doctor, deleted, _sole: sole })
     }
 

@@ -15,8 +15,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinSet;
 
-use super::{Dialing, conversation, peer, refuse};
+use super::{Dialing, conversation, refuse};
 use crate::EnidError;
+use crate::door::{Access, Peer, Rights};
 
 /// The most callers at a time. One that says nothing costs a descriptor.
 const MOST_CALLERS: usize = 1024;
@@ -27,12 +28,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct DialSocket {
     listener: OwnedFd,
-    group: Option<u32>,
+    access: Access,
 }
 
 impl DialSocket {
-    /// Listens at `path`, for root and a group. A socket that is there already is of a daemon that has gone.
-    pub(crate) fn listen(path: &Path, group: Option<u32>) -> Result<Self, EnidError> {
+    /// Listens at `path`, for those who may change things. A socket that is there already is of a daemon that has gone.
+    pub(crate) fn listen(path: &Path, access: Access) -> Result<Self, EnidError> {
         let failed = || EnidError::file("listen on", path);
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -45,12 +46,13 @@ impl DialSocket {
             .map_err(|error| failed()(error.into()))?;
         let address = SocketAddrUnix::new(path).map_err(|error| failed()(error.into()))?;
         rustix::net::bind(&listener, &address).map_err(|error| failed()(error.into()))?;
+        let group = access.changer_group();
         std::os::unix::fs::chown(path, None, group).map_err(EnidError::file("change the group of", path))?;
         let mode = std::fs::Permissions::from_mode(0o660);
         std::fs::set_permissions(path, mode).map_err(EnidError::file("change the mode of", path))?;
         // Last: until now nobody could connect.
         rustix::net::listen(&listener, 256).map_err(|error| failed()(error.into()))?;
-        Ok(Self { listener, group })
+        Ok(Self { listener, access })
     }
 
     /// Serves callers until it is dropped, and their conversations with it.
@@ -79,10 +81,14 @@ impl DialSocket {
                 }
             };
             let place = Place::take(&callers);
-            let refusal = match peer::may_dial(caller.as_fd(), self.group) {
-                Ok(true) if place.is_some() => None,
-                Ok(true) => Some(refuse(ErrorCode::TooMany, "too many callers hold the dial socket open")),
-                Ok(false) => Some(refuse(
+            // The socket's mode says so too; this holds whatever became of it.
+            let rights = Peer::of(caller.as_fd()).map(|peer| self.access.rights(&peer));
+            let refusal = match rights {
+                Ok(Rights::Change) if place.is_some() => None,
+                Ok(Rights::Change) => {
+                    Some(refuse(ErrorCode::TooMany, "too many callers hold the dial socket open"))
+                }
+                Ok(_) => Some(refuse(
                     ErrorCode::NotPermitted,
                     "only root and members of the socket's group may dial",
                 )),

@@ -12,7 +12,6 @@ mod hosts;
 mod limits;
 mod maker;
 mod names;
-mod peer;
 mod race;
 mod sockets;
 mod target;

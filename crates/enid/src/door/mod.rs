@@ -111,6 +111,9 @@ fn group(name: &str) -> Result<Group, StartError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
 
     #[test]
@@ -128,6 +131,13 @@ mod tests {
         assert_eq!(rights(1000, 0, &[27]), Rights::None);
         let nobody = Access::default();
         assert_eq!(nobody.rights(&Peer { user: 1000, group: 900, groups: [901].into() }), Rights::None);
+    }
+
+    #[test]
+    fn root_may_all_whatever_is_configured() {
+        let (one, _other) = UnixDatagram::pair().unwrap();
+        let peer = Peer::of(one.as_fd()).unwrap();
+        assert_eq!(Access::default().rights(&peer), Rights::Change, "tests of the daemon run as root");
     }
 
     #[test]
