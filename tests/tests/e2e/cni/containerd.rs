@@ -9,9 +9,9 @@ use enid_testbed::{DEADLINE, wait_until};
 use serde_json::json;
 
 use super::containerd_process::Containerd;
-use super::runtime::{Folders, enid, run, task_of};
+use super::runtime::{Folders, assert_pinged, enid, run, task_of};
 use crate::kernel::assert_only_listed_tasks;
-use crate::ledger::{flush, records};
+use crate::ledger::flush;
 use crate::networks::{host, inside, ipv4, ipv6};
 
 /// A container that `ctr` runs and waits for.
@@ -114,15 +114,7 @@ fn containers_that_ctr_runs_have_enis() {
         assert!(addresses.contains(&format!("inet {}/24", ipv4(&tasks[0]))), "{addresses}");
         assert_eq!(one.exec(&["/bin/busybox", "cat", "/proc/sys/net/core/somaxconn"]), "512\n");
         flush(&host);
-        for task in &tasks {
-            let found = records(&host);
-            assert!(
-                found
-                    .iter()
-                    .any(|record| record.task_name.as_deref() == Some(&task.name)
-                        && record.protocol == Some(1))
-            );
-        }
+        assert_pinged(&host, &tasks);
         one.stop();
         assert_eq!(host.tasks().len(), 1);
         two.stop();

@@ -14,9 +14,9 @@ use super::cri_client::{
     Nothing, PodConfig, PodMetadata, PodNetwork, PodStatus, RunPod, RuntimeStatus,
 };
 use super::plugin::with;
-use super::runtime::{Folders, enid, run, task_of};
+use super::runtime::{Folders, assert_pinged, enid, run, task_of};
 use crate::kernel::assert_only_listed_tasks;
-use crate::ledger::{assert_closed, flush, records};
+use crate::ledger::{assert_closed, flush};
 use crate::networks::{host, host_as, ipv4, ipv6};
 
 const IMAGE: &str = "localhost/busybox:1";
@@ -193,15 +193,7 @@ fn pods_have_enis_and_reach_each_other() {
         assert_eq!(tag("kubernetes:pod-uid"), Some("uid-web-0"));
         assert_eq!(tasks[0].ecs.as_ref().unwrap().service_name.as_deref(), Some("web"));
         flush(&host);
-        for task in &tasks {
-            let found = records(&host);
-            assert!(
-                found
-                    .iter()
-                    .any(|record| record.task_name.as_deref() == Some(&task.name)
-                        && record.protocol == Some(1))
-            );
-        }
+        assert_pinged(&host, &tasks);
         assert_closed(&host);
         for pod in [&one, &two] {
             for _ in 0..2 {

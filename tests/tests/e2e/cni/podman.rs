@@ -7,9 +7,9 @@ use enid_testbed::Host;
 use serde_json::json;
 
 use super::plugin::with;
-use super::runtime::{Folders, enid, output, run, task_of};
+use super::runtime::{Folders, assert_pinged, enid, output, run, task_of};
 use crate::kernel::assert_only_listed_tasks;
-use crate::ledger::{flush, records};
+use crate::ledger::flush;
 use crate::networks::{host, ipv4, ipv6};
 
 /// podman with folders of its own.
@@ -103,14 +103,7 @@ fn containers_of_podman_have_enis() {
     let mac = &tasks[0].eni.as_ref().unwrap().mac;
     assert_eq!(inspected.trim(), format!("{} {} {mac}", ipv4(&tasks[0]), ipv6(&tasks[0])));
     flush(&host);
-    for task in &tasks {
-        let found = records(&host);
-        assert!(
-            found
-                .iter()
-                .any(|record| record.task_name.as_deref() == Some(&task.name) && record.protocol == Some(1))
-        );
-    }
+    assert_pinged(&host, &tasks);
     run(&host, podman.command().args(["rm", "--force", "--time", "0", "one", "two"]));
     assert_eq!(host.tasks(), []);
     drop(podman);

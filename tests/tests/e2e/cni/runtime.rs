@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use enid_api::v1::Task;
+use enid_flowlog::ParsedRecord;
 use enid_testbed::namespace::inside;
 use enid_testbed::{Host, program};
 use serde_json::{Value, json};
+
+use crate::ledger::records;
 
 /// Seconds that a command may take.
 const SECONDS: &str = "60";
@@ -87,4 +90,16 @@ pub(crate) fn task_of(host: &Host, container: &str) -> Task {
     let tasks = host.tasks();
     let found = tasks.iter().find(|task| task.tags.get("cni:container-id").is_some_and(|id| id == container));
     found.unwrap_or_else(|| panic!("no task of {container}: {tasks:?}")).clone()
+}
+
+/// Asserts that each task has a flow record of ICMP.
+#[track_caller]
+pub(crate) fn assert_pinged(host: &Host, tasks: &[Task]) {
+    let found = records(host);
+    for task in tasks {
+        let has = |record: &ParsedRecord| {
+            record.task_name.as_deref() == Some(&task.name) && record.protocol == Some(1)
+        };
+        assert!(found.iter().any(has), "{}", task.name);
+    }
 }
